@@ -14,6 +14,7 @@ Fetches the files of a data set, training and test part, into DIR.
   cifar10          170 MB    data_batch_[1-5].bin, test_batch.bin; cifar10
   cifar100         169 MB    train.bin, test.bin; cifar100
   svhn             246 MB    train_32x32.mat, test_32x32.mat; svhn
+  svhn-extra       1.3 GB    extra_32x32.mat; svhn, with `data.extra: true`
 
 Options:
   --from ADDRESS   take the files from this address (https://, file://) instead of the official one
@@ -57,6 +58,8 @@ catalogue() {
             local at=http://ufldl.stanford.edu/housenumbers
             echo "train_32x32.mat md5 e26dedcc434d2e4c54c9b2d4a06d8373 $at"
             echo "test_32x32.mat md5 eb5a983be6a315427106f1b164d9cef3 $at" ;;
+        svhn-extra)
+            echo "extra_32x32.mat md5 a93ce644f1a588dc4d68dda5feec44a7 http://ufldl.stanford.edu/housenumbers" ;;
         *) misuse "unknown data set \`$1\`" ;;
     esac
 }

@@ -26,6 +26,7 @@ pub struct FinalTrainingParams {
 pub struct FinalDataParams {
     pub preprocess: Option<Preprocess>,
     pub augment: Option<AugmentParams>,
+    pub extra: Option<bool>,
 }
 
 /// With which learning rate a network begins.
@@ -50,6 +51,7 @@ impl ExperimentConfig {
         let mut own = parse(&config.to_yaml(), &settings.collect::<Vec<_>>())?;
         own.data.preprocess = data.preprocess.unwrap_or(own.data.preprocess);
         own.data.augment = data.augment.unwrap_or(own.data.augment);
+        own.data.extra = data.extra.unwrap_or(own.data.extra);
         if rate == FinalRate::Found {
             own.training.learning_rates = found;
         }
@@ -114,6 +116,8 @@ mod tests {
         );
         assert!(problem("{data: {classes: 3}}").contains("unknown key `classes`"));
         assert!(problem("{data: {augment: {translate: 99}}}").contains("data.augment.translate"));
+        let problem_of_extra = problem("{data: {extra: true}}");
+        assert!(problem_of_extra.contains("only `data.kind: svhn`"), "{problem_of_extra}");
         assert!(problem("{rate: best}").contains("`found`"));
     }
 }

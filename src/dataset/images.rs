@@ -65,6 +65,9 @@ pub enum Part {
     Validation,
     /// Never read by a search.
     Test,
+    /// Further images that train.
+    #[serde(skip)]
+    Extra,
 }
 
 /// As in the files, of 8 or of 16 bits.
@@ -133,6 +136,8 @@ pub struct Images {
     pub labels: Vec<u8>,
     /// How many at the end are for validation, where the files say which.
     pub given_validation: usize,
+    /// How many at the end only train.
+    pub extra: usize,
 }
 
 impl Images {
@@ -146,7 +151,7 @@ impl Images {
         let pixels = pixels.into();
         assert_eq!(pixels.iter().len(), labels.len() * shape.values(), "every label has an image");
         assert!(labels.iter().all(|&label| usize::from(label) < classes), "labels are classes");
-        Self { shape, classes, pixels, labels, given_validation: 0 }
+        Self { shape, classes, pixels, labels, given_validation: 0, extra: 0 }
     }
 
     pub fn count(&self) -> usize {
@@ -161,15 +166,21 @@ impl Images {
         counts
     }
 
-    /// Appends those for validation.
-    pub(super) fn with_validation(mut self, validation: Self) -> Result<Self, String> {
-        match (&mut self.pixels, validation.pixels) {
+    pub(super) fn with_validation(self, validation: Self) -> Result<Self, String> {
+        Ok(Self { given_validation: validation.count(), ..self.followed_by(validation)? })
+    }
+
+    pub(super) fn with_extra(self, extra: Self) -> Result<Self, String> {
+        Ok(Self { extra: extra.count(), ..self.followed_by(extra)? })
+    }
+
+    fn followed_by(mut self, others: Self) -> Result<Self, String> {
+        match (&mut self.pixels, others.pixels) {
             (Pixels::Bytes(pixels), Pixels::Bytes(others)) => pixels.extend(others),
             (Pixels::Words(pixels), Pixels::Words(others)) => pixels.extend(others),
             _ => return Err("images of 8 bits and others of 16 (save all with one dtype)".into()),
         }
-        self.given_validation = validation.labels.len();
-        self.labels.extend(validation.labels);
+        self.labels.extend(others.labels);
         Ok(self)
     }
 
@@ -181,7 +192,7 @@ impl Images {
             Pixels::Words(words) => Pixels::Words(gather(words, values, indices)),
         };
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
-        Self { pixels, labels, given_validation: 0, ..*self }
+        Self { pixels, labels, given_validation: 0, extra: 0, ..*self }
     }
 }
 

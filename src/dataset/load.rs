@@ -13,8 +13,8 @@ use crate::regular_file;
 /// Far more than any data set that a trainer holds in memory.
 const MOST_BYTES: u64 = 1 << 37;
 
-/// In the order of the files, those for validation last where the files say which they are. Every
-/// class has an image.
+/// In the order of the files, those for validation, or extra ones, last where the files say which
+/// they are. Every class has an image.
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     let (kind, path) = params.files()?;
     let images = if kind == DataKind::Npz {
@@ -27,6 +27,10 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
                 .map_err(|problem| DatasetError::damaged(path, problem))?,
             None => training,
         }
+    } else if params.extra {
+        let extra = load_files(params, Part::Extra)?;
+        let training = load_files(params, Part::Training)?.with_extra(extra);
+        training.map_err(|problem| DatasetError::damaged(path, problem))?
     } else {
         load_files(params, Part::Training)?
     };
@@ -78,7 +82,10 @@ pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<S
         };
         return Ok((folder.to_owned(), vec![name.to_string_lossy().into_owned()]));
     }
-    let names = locate(path, kind, Part::Training)?;
+    let mut names = locate(path, kind, Part::Training)?;
+    if params.extra {
+        names.extend(locate(path, kind, Part::Extra)?);
+    }
     Ok((path.to_owned(), names.into_iter().map(str::to_owned).collect()))
 }
 
@@ -107,6 +114,7 @@ const fn names(kind: DataKind, part: Part) -> &'static [&'static [&'static str]]
         (DataKind::Cifar100, Part::Test) => &[&["test.bin", "cifar-100-binary/test.bin"]],
         (DataKind::Cifar100, _) => &[&["train.bin", "cifar-100-binary/train.bin"]],
         (DataKind::Svhn, Part::Test) => &[&["test_32x32.mat"]],
+        (DataKind::Svhn, Part::Extra) => &[&["extra_32x32.mat"]],
         (DataKind::Svhn, _) => &[&["train_32x32.mat"]],
         // Looked for by their reader.
         (DataKind::Images | DataKind::Npz, _) => &[],
@@ -119,10 +127,15 @@ fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<&'static str>
         let problem = "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
         return Err(DatasetError::damaged(folder, problem));
     }
-    names(kind, part).iter().map(|names| locate_one(folder, kind, names)).collect()
+    names(kind, part).iter().map(|names| locate_one(folder, kind, part, names)).collect()
 }
 
-fn locate_one(folder: &Path, kind: DataKind, names: &[&'static str]) -> Result<&'static str> {
+fn locate_one(
+    folder: &Path,
+    kind: DataKind,
+    part: Part,
+    names: &[&'static str],
+) -> Result<&'static str> {
     for name in names {
         let path = folder.join(name);
         match fs::metadata(&path) {
@@ -138,6 +151,7 @@ fn locate_one(folder: &Path, kind: DataKind, names: &[&'static str]) -> Result<&
     }
     let (name, also) = match kind {
         DataKind::Idx => ("fashion-mnist".to_owned(), ", or with `mnist` that one"),
+        other if part == Part::Extra => (format!("{other}-extra"), ""),
         other => (other.to_string(), ""),
     };
     Err(DatasetError::Unsuitable(format!(
@@ -283,6 +297,34 @@ pub(super) mod tests {
         fs::write(folder.path().join("train_32x32.mat"), svhn_file(&digits)).unwrap();
         let yaml = "{kind: svhn, path: x, classes: 10, input_size: 32, channels: 3}";
         assert_eq!(load_training_images(&params(folder.path(), yaml)).unwrap().count(), 10);
+    }
+
+    #[test]
+    fn extra_images_of_svhn_train_and_change_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let digits: Vec<f64> = (0..60).map(|index| f64::from(index % 10 + 1)).collect();
+        fs::write(folder.path().join("train_32x32.mat"), svhn_file(&digits)).unwrap();
+        let with = |rest: &str| {
+            let yaml = "kind: svhn, path: x, classes: 10, input_size: 32, channels: 3";
+            let params = params(folder.path(), &format!("{{{yaml}, {rest}}}"));
+            let images = load_training_images(&params)?;
+            Ok::<_, DatasetError>((split(&images, &params, 3)?, images, training_files(&params)?.1))
+        };
+        let problem = with("extra: true").unwrap_err().to_string();
+        assert!(problem.contains("found no `extra_32x32.mat` in"), "{problem}");
+        assert!(problem.contains("scripts/fetch-data.sh svhn-extra"), "{problem}");
+        fs::write(folder.path().join("extra_32x32.mat"), svhn_file(&[4.0, 10.0, 4.0])).unwrap();
+        for validation in ["null", "20", "0"] {
+            let part = format!("validation: {{images: {validation}}}");
+            let (own, ..) = with(&part).unwrap();
+            let (mut both, images, names) = with(&format!("{part}, extra: true")).unwrap();
+            assert_eq!(both.validation, own.validation);
+            both.training.sort_unstable();
+            let mut expected = [own.training, vec![60, 61, 62]].concat();
+            expected.sort_unstable();
+            assert_eq!((both.training, &images.labels[60..]), (expected, &[3, 9, 3][..]));
+            assert_eq!(names, ["train_32x32.mat", "extra_32x32.mat"]);
+        }
     }
 
     #[test]

@@ -170,6 +170,7 @@ const fn usual_names(part: Part) -> &'static [[&'static str; 2]] {
             ["X_valid", "y_valid"],
         ],
         Part::Test => &[["test_images", "test_labels"], ["x_test", "y_test"], ["X_test", "y_test"]],
+        Part::Extra => &[],
     }
 }
 

@@ -27,6 +27,10 @@ pub struct DataParams {
     pub validation: ValidationParams,
     /// All that are not for validation when absent. Fewer take from every class its share.
     pub training_images: Option<u32>,
+    /// Whether the extra images of SVHN train, too. They never judge, so that the validation part
+    /// is the same with and without them.
+    #[serde(default)]
+    pub extra: bool,
     #[serde(default)]
     pub preprocess: Preprocess,
     #[serde(default)]
@@ -146,6 +150,10 @@ impl DataParams {
         let training = self.training_images;
         Invalid::unless_in(1..=u32::MAX, "data.training_images", training.unwrap_or(1))?;
         self.check_balanced()?;
+        let allowed = "only `data.kind: svhn` has extra images, which train all or not at all: \
+                       leave it out, or `data.training_images`";
+        let holds = self.kind == Some(DataKind::Svhn) && training.is_none();
+        Invalid::unless(holds || !self.extra, "data.extra", self.extra, allowed)?;
         let most = self.input_size - 1;
         Invalid::unless_in(0..=most, "data.augment.translate", self.augment.translate)?;
         if let Some([low, high]) = self.value_range {

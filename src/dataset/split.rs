@@ -26,20 +26,22 @@ pub struct Split {
 /// networks that never see a class, or are never asked for it.)
 ///
 /// Where the files say which images are for validation, the others train. Where none is wanted for
-/// validation, all train, or of every class its share.
+/// validation, all train, or of every class its share. Extra images all train and count nowhere
+/// else.
 pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) -> Result<Split> {
     let mut rng = generator(experiment_seed, Purpose::Split, 0, 0);
     let method = params.validation.method;
     // Images that are for validation come first of their class, and are not drawn.
     let given_validation = if params.has_validation() { images.given_validation } else { 0 };
-    let free = images.count() - given_validation;
+    let count = images.count() - images.extra;
+    let free = count - given_validation;
     let (mut classes, mut given) = (vec![Vec::new(); images.classes], vec![0; images.classes]);
-    for index in (free..images.count()).chain(0..free) {
+    for index in (free..count).chain(0..free) {
         let class = usize::from(images.labels[index]);
         classes[class].push(index);
         given[class] += usize::from(index >= free);
     }
-    if free < images.count()
+    if free < count
         && let Some(class) = given.iter().position(|&count| count == 0)
     {
         let name = params.class_names.as_ref().and_then(|names| names.get(class).cloned());
@@ -68,6 +70,7 @@ pub fn split(images: &Images, params: &ValidDataParams, experiment_seed: u64) ->
         split.training.extend(&class[training]);
     }
     split.validation.sort_unstable();
+    split.training.extend(count..images.count());
     split.training.shuffle(&mut rng);
     Ok(split)
 }

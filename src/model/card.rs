@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::mem::discriminant;
 use std::path::Path;
 
 use safetensors::tensor::TensorView;
@@ -14,7 +15,7 @@ use super::tensors::{ModelError, PREPROCESSING, Tensors, WEIGHTS, parse};
 use crate::dataset::{DataParams, Fingerprint, Preprocess};
 use crate::maths::binomial_interval;
 use crate::regular_file::{self, LARGE, MEDIUM, SMALL};
-use crate::training::protocol::{LayerDescription, Request};
+use crate::training::protocol::Request;
 
 const CARD: &str = "model.json";
 const ONNX: &str = "model.onnx";
@@ -161,24 +162,23 @@ impl ModelCard {
         own: &Request,
     ) -> Result<(Vec<String>, Vec<String>), ModelError> {
         let card = Self::check_network(folder)?;
-        let unlike = |what| ModelError::damaged(folder, format!("is of other {what}"));
-        if card.request.channels != own.channels {
-            return Err(unlike(format!(
-                "images, of {} channels and not of {}",
-                card.request.channels, own.channels
-            )));
+        let unlike = |what: String| ModelError::damaged(folder, what);
+        let [theirs, channels] = [card.request.channels, own.channels];
+        if theirs != channels {
+            return Err(unlike(format!("is of images of {theirs} channels, not of {channels}")));
         }
-        let modules = sequential(&own.layers, own.channels, own.input_size);
-        let modules = modules.map_err(|problem| unlike(format!("layers: {problem}")))?;
-        if !card.request.layers.iter().map(kind).eq(own.layers.iter().map(kind)) {
-            return Err(unlike("layers than the network that is to begin with it".to_owned()));
+        let modules = sequential(&own.layers, channels, own.input_size);
+        let modules = modules.map_err(|problem| unlike(problem.to_string()))?;
+        if !card.sequential.iter().map(discriminant).eq(modules.iter().map(discriminant)) {
+            return Err(unlike("is of other layers than what is to begin with it".to_owned()));
         }
         let (last, saved) = (format!("{}.", modules.len() - 1), state_shapes(&card.sequential));
-        let (taken, anew): (Vec<_>, Vec<_>) = state_shapes(&modules)
-            .into_iter()
-            .partition(|(name, shape)| !name.starts_with(&last) && saved.get(name) == Some(shape));
-        let names = |tensors: Vec<(String, _)>| tensors.into_iter().map(|(name, _)| name).collect();
-        Ok((names(taken), names(anew)))
+        let is_taken = |(name, shape): &(String, Vec<usize>)| {
+            !name.starts_with(&last) && saved.get(name) == Some(shape)
+        };
+        let (taken, anew): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            state_shapes(&modules).into_iter().partition(is_taken);
+        Ok((taken.into_keys().collect(), anew.into_keys().collect()))
     }
 
     fn agree(self, folder: &Path, found: BTreeMap<String, String>) -> Result<Self, ModelError> {
@@ -216,18 +216,6 @@ impl ModelCard {
             Preprocess::LocalContrastNormalisation => vec![("blur", vec![7]), ("floor", vec![1])],
         };
         constants.into_iter().map(|(name, shape)| (name.to_owned(), shape)).collect()
-    }
-}
-
-/// A layer without what follows from the number of classes or from the recipe.
-fn kind(layer: &LayerDescription) -> LayerDescription {
-    match layer {
-        LayerDescription::Dropout { .. } => LayerDescription::Dropout { probability: 0.0 },
-        LayerDescription::GlobalAveragePool { .. } => {
-            LayerDescription::GlobalAveragePool { classes: 0 }
-        }
-        LayerDescription::Softmax { .. } => LayerDescription::Softmax { classes: 0 },
-        layer => layer.clone(),
     }
 }
 
@@ -396,7 +384,7 @@ mod tests {
         };
         assert_eq!(anew(&five), Ok(format!("{last} 7.bias 7.weight")));
         let problem = anew(&|own| own.channels = 3).unwrap_err();
-        assert!(problem.contains("images, of 2 channels and not of 3"), "{problem}");
+        assert!(problem.contains("is of images of 2 channels, not of 3"), "{problem}");
         let problem = anew(&|own| drop(own.layers.remove(2))).unwrap_err();
         assert!(problem.contains("is of other layers"), "{problem}");
         fs::remove_file(folder.path().join(CARD)).unwrap();

@@ -75,8 +75,8 @@ pub fn load_from(
     } else {
         // Of pictures their cache: with the same split, no picture of the test part ever trains.
         parent.check_data()?;
-        let DataParams { preprocess, augment, .. } = config.data;
-        config.data = DataParams { preprocess, augment, ..parent.trainer_data() };
+        let DataParams { preprocess, augment, extra, .. } = config.data;
+        config.data = DataParams { preprocess, augment, extra, ..parent.trainer_data() };
     }
     config.early_stopping.enabled = false;
     let from = ListSource { experiment: Some(parent.dir().root().to_owned()), top, per_depth };

@@ -37,28 +37,25 @@ pub fn choose_device(
 
 /// Names a device for people: `the CPU (AMD EPYC 7763, 2 threads)`.
 pub fn describe(device: tch::Device) -> String {
-    let (files, key) = match device {
-        tch::Device::Cpu => (vec![PathBuf::from("/proc/cpuinfo")], "model name"),
-        _ => {
-            let folder = Path::new("/proc/driver/nvidia/gpus");
-            let numbers = regular_file::names(folder).unwrap_or_default().into_iter();
-            (numbers.map(|number| folder.join(number).join("information")).collect(), "Model")
-        }
-    };
-    let texts = files.iter().filter_map(|path| regular_file::read(path, SMALL).ok());
-    let text = texts.map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
-    let kind = only_value(&text, key).map(|kind| format!("{kind}, ")).unwrap_or_default();
-    match device {
-        tch::Device::Cpu => format!("the CPU ({kind}{} threads)", tch::get_num_threads()),
-        device => format!("a GPU ({kind}{device:?}, of {} visible)", Cuda::device_count()),
+    if device == tch::Device::Cpu {
+        let kind = kind(&["/proc/cpuinfo".into()], "model name");
+        return format!("the CPU ({kind}{} threads)", tch::get_num_threads());
     }
+    let folder = Path::new("/proc/driver/nvidia/gpus");
+    let numbers = regular_file::names(folder).unwrap_or_default().into_iter();
+    let files = numbers.map(|number| folder.join(number).join("information")).collect_vec();
+    let visible = Cuda::device_count();
+    format!("a GPU ({}{device:?}, of {visible} visible)", kind(&files, "Model"))
 }
 
-/// Of lines like `Model: NVIDIA H200`. Which GPU is the visible one is not said there.
-fn only_value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+/// The value of lines like `Model: NVIDIA H200`, where all are the same: which GPU is the visible
+/// one is not said there.
+fn kind(files: &[PathBuf], key: &str) -> String {
+    let texts = files.iter().filter_map(|path| regular_file::read(path, SMALL).ok());
+    let text = texts.map(|text| String::from_utf8_lossy(&text).into_owned()).join("\n");
     let pairs = text.lines().filter_map(|line| line.split_once(':'));
     let mut values = pairs.filter(|(name, _)| name.trim() == key).map(|(_, value)| value.trim());
-    values.all_equal_value().ok()
+    values.all_equal_value().map(|kind| format!("{kind}, ")).unwrap_or_default()
 }
 
 /// Says what libtorch does otherwise than asked; it reads these variables when it loads.
@@ -130,10 +127,19 @@ mod tests {
 
     #[test]
     fn a_device_is_named_by_its_kind_where_all_are_of_one() {
-        let text = "Model: \t\t NVIDIA H200\nIRQ:   5\nModel: \t\t NVIDIA H200\n";
-        assert_eq!(only_value(text, "Model"), Some("NVIDIA H200"));
-        assert_eq!(only_value(&format!("{text}Model: \t NVIDIA A100"), "Model"), None);
-        assert_eq!(only_value(text, "model name"), None);
+        let folder = tempfile::tempdir().unwrap();
+        let files = ["NVIDIA H200", "NVIDIA H200", "NVIDIA A100"].into_iter().enumerate();
+        let files = files.map(|(number, kind)| {
+            let path = folder.path().join(number.to_string());
+            std::fs::write(&path, format!("Model: \t\t {kind}\nIRQ:   {number}\n")).unwrap();
+            path
+        });
+        let files = files.collect_vec();
+        assert_eq!(kind(&files[..2], "Model"), "NVIDIA H200, ");
+        assert_eq!(
+            (kind(&files, "Model"), kind(&files, "model name")),
+            (String::new(), String::new())
+        );
         assert!(describe(tch::Device::Cpu).ends_with(" threads)"));
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use itertools::Itertools;
 use metaqnn::model::{LATENCY, Latency};
 use tch::{Cuda, Device, Kind};
 
@@ -23,31 +24,25 @@ pub fn save(folder: &Path, network: &Network, data: &Batches) -> Result<(), Torc
         // Trying algorithms out takes longer than using them here. The next request sets it again.
         Cuda::cudnn_set_benchmark(false);
     }
-    let found = [1, 32].map(|batch| measure(network, data, batch));
-    let found = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let found: Vec<_> =
+        [1, 32].map(|batch| measure(network, data, batch)).into_iter().try_collect()?;
     let text = serde_json::to_vec(&found).expect("names and numbers can be written as JSON");
-    let path = folder.join(LATENCY);
-    fs::write(&path, text).map_err(|error| {
-        TorchError::Failed(format!("failed to write `{}`: {error}", path.display()))
-    })
+    let failed = |error| TorchError::Failed(format!("failed to write `{LATENCY}`: {error}"));
+    fs::write(folder.join(LATENCY), text).map_err(failed)
 }
 
 /// The median of some runs.
 fn measure(network: &Network, data: &Batches, batch: u32) -> Result<Latency, TorchError> {
     let device = data.device();
-    let wait = || {
-        if let Device::Cuda(number) = device {
-            Cuda::synchronize(number as i64);
-        }
-    };
     let _guard = tch::no_grad_guard();
     let mut seconds = [0.0; RUNS + 1];
     for seconds in &mut seconds {
-        wait();
         let began = Instant::now();
         let images = data.training.batch(&data.normaliser, 0, batch.into())?;
         let _ = network.forward(&images, Phase::Evaluation)?.f_softmax(1, Kind::Float)?;
-        wait();
+        if let Device::Cuda(number) = device {
+            Cuda::synchronize(number as i64);
+        }
         *seconds = began.elapsed().as_secs_f64();
     }
     seconds[1..].sort_by(f64::total_cmp);
