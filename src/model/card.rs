@@ -76,6 +76,11 @@ impl MeasuredError {
         let error = if images > 0 { wrong / images as f64 } else { error };
         Self { error, images, interval: binomial_interval(wrong as u64, images) }
     }
+
+    /// `None` of an unknown number of images.
+    pub fn interval(&self) -> Option<[f64; 2]> {
+        (self.images > 0).then_some(self.interval)
+    }
 }
 
 impl ModelCard {

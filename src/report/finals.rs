@@ -2,13 +2,15 @@
 //! chosen.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
-use super::iterations::ordered_bits;
+use super::iterations::{mean, ordered_bits};
 use super::search::Condition;
-use super::summary::Summary;
+use super::summary::{Summary, are_apart};
+use crate::maths::square;
 use crate::model::MeasuredError;
 use crate::storage::Time;
 
@@ -68,23 +70,31 @@ impl SearchFacts {
     }
 }
 
-#[derive(Debug, Clone, Default)]
+/// What `certificate.json` holds.
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Finals {
     pub search: SearchFacts,
     /// The search that the control is from, where it is another one.
     pub control: Option<SearchFacts>,
-    /// By which networks are chosen; `None` where the trainer does not say.
+    pub search_epochs: u32,
+    pub final_epochs: u32,
+    /// The images by which networks are chosen; `None` where the trainer does not say.
     pub validation_images: Option<u64>,
     /// How many members an ensemble has, where there are so many.
     pub ensemble: usize,
+    /// Why no test error is known.
+    pub untested: Option<String>,
+    /// With the fields after `networks`, which follow from them.
+    pub results: Vec<FinalResult>,
     pub networks: Vec<FinalNetwork>,
     /// Each opening of the test part.
     pub reads: Vec<Read>,
-    /// Why no test error is known, as a sentence.
-    pub untested: Option<String>,
+    pub versions: BTreeMap<String, String>,
+    /// Of files, by their paths below the experiment.
+    pub sha256: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FinalNetwork {
     pub role: NetworkRole,
     pub architecture: String,
@@ -98,28 +108,45 @@ pub struct FinalNetwork {
     pub problem: Option<String>,
     /// Spent on that training.
     pub seconds: f64,
-    /// The folder of its model, as the name of its outputs.
+    /// Its name below `final/`: `1-validate-000001.1`.
     pub model: Option<String>,
-    /// Of the validation images.
+    #[serde(skip)]
     pub validation: Option<Outputs>,
     /// The trainings on training and validation part together, of the networks that were chosen.
     pub repeats: Vec<FinalRepeat>,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct FinalRepeat {
     /// From 1.
     pub repeat: u32,
     pub seconds: f64,
     pub model: Option<String>,
     pub problem: Option<String>,
-    /// Of the test images.
+    #[serde(skip)]
     pub test: Option<Outputs>,
+}
+
+/// How good a network is, or several whose outputs are averaged.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct FinalResult {
+    pub name: &'static str,
+    pub architectures: Vec<String>,
+    pub validation: Option<MeasuredError>,
+    /// By repeat. Repeat r of several is made of the repeats r of each.
+    pub test: BTreeMap<u32, MeasuredError>,
+    pub mean_test_error: Option<f64>,
+    /// The standard deviation over the repeats (n - 1); `None` of one.
+    pub test_error_spread: Option<f64>,
+    /// Whether the intervals say that it differs from the top model; `None` of what is no rival.
+    pub resolved: Option<bool>,
 }
 
 /// What a network says of images in a fixed order.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Outputs {
+    /// The name of their file.
+    pub file: String,
     /// `[N, classes]`.
     pub probabilities: Vec<f32>,
     /// `[N]`.
@@ -181,9 +208,10 @@ impl<'a> Selection<'a> {
 }
 
 impl Outputs {
-    /// The error of the mean of their outputs; of one its own. Of equally likely classes the first
-    /// is taken. None of none, and of outputs of other images or classes than the first's.
-    pub fn error_of_mean(members: &[&Self]) -> Option<MeasuredError> {
+    /// The error of the mean of several networks' outputs, of one its own. Of equally likely classes
+    /// the first is taken. `None` where one is missing, or of other images than the first.
+    fn error_of_mean<'a>(members: impl Iterator<Item = Option<&'a Self>>) -> Option<MeasuredError> {
+        let members = members.collect::<Option<Vec<_>>>()?;
         let Self { labels, classes, .. } = members.first()?;
         if members.iter().any(|of| (&of.labels, &of.classes) != (labels, classes)) {
             return None;
@@ -191,20 +219,106 @@ impl Outputs {
         // Sums serve as well as means, and round less.
         let sum = |at: usize| members.iter().map(|of| f64::from(of.probabilities[at])).sum::<f64>();
         let likeliest = |image: usize| {
-            let sums = (0..*classes).map(|class| sum(image * classes + class));
-            let first_best = |best: (usize, f64), next: (usize, f64)| {
-                if next.1 > best.1 { next } else { best }
-            };
-            sums.enumerate().reduce(first_best).map(|(class, _)| class as i64)
+            let sums = (0..*classes).map(|class| (class, sum(image * classes + class)));
+            sums.reduce(|best, next| if next.1 > best.1 { next } else { best })
         };
-        let is_wrong = |(image, label): &(usize, &i64)| likeliest(*image) != Some(**label);
+        let is_wrong = |&(image, label): &(usize, &i64)| {
+            likeliest(image).is_none_or(|(class, _)| class as i64 != *label)
+        };
         let (wrong, images) = (labels.iter().enumerate().filter(is_wrong).count(), labels.len());
         Some(MeasuredError::of(wrong as f64 / images as f64, images as u64))
     }
 }
 
+impl FinalResult {
+    pub fn of(name: &'static str, members: &[&FinalNetwork], validation_images: u64) -> Self {
+        let error = |repeat: u32| {
+            let outputs = members
+                .iter()
+                .map(|of| of.repeats.iter().find(|of| of.repeat == repeat)?.test.as_ref());
+            Some((repeat, Outputs::error_of_mean(outputs)?))
+        };
+        let repeats = members.iter().flat_map(|of| &of.repeats).map(|of| of.repeat);
+        let test: BTreeMap<_, _> = repeats.unique().filter_map(error).collect();
+        let errors = test.values().map(|of| of.error).collect_vec();
+        let (mean, others) = (mean(&errors), errors.len().saturating_sub(1));
+        let variance = |mean: f64| {
+            errors.iter().map(|error| square(error - mean)).sum::<f64>() / others as f64
+        };
+        let accuracy = |of: &FinalNetwork| of.validation_accuracy;
+        Self {
+            name,
+            architectures: members.iter().map(|of| of.architecture.clone()).collect(),
+            validation: match members {
+                [one] => accuracy(one).map(|it| MeasuredError::of(1.0 - it, validation_images)),
+                _ => validation_error(members),
+            },
+            test,
+            mean_test_error: mean,
+            test_error_spread: mean.filter(|_| others > 0).map(|mean| variance(mean).sqrt()),
+            resolved: None,
+        }
+    }
+}
+
+fn validation_error(members: &[&FinalNetwork]) -> Option<MeasuredError> {
+    Outputs::error_of_mean(members.iter().map(|of| of.validation.as_ref()))
+}
+
+/// Members, added one at a time while the validation error of their mean outputs falls.
+fn picked<'a>(members: &[&'a FinalNetwork]) -> Vec<&'a FinalNetwork> {
+    let (mut picked, mut least) = (Vec::<&FinalNetwork>::new(), f64::INFINITY);
+    loop {
+        let is_left = |of: &&&FinalNetwork| !picked.iter().any(|it| std::ptr::eq(*it, **of));
+        let with = members.iter().filter(is_left).map(|of| [&picked[..], &[*of]].concat());
+        let judged = with.filter_map(|with| Some((validation_error(&with)?.error, with)));
+        match judged.min_by(|(one, _), (other, _)| one.total_cmp(other)) {
+            Some((error, with)) if error < least => (picked, least) = (with, error),
+            _ => return picked,
+        }
+    }
+}
+
+impl Finals {
+    /// What was trained in the last step: chosen once.
+    pub fn selection(&self) -> Selection<'_> {
+        Selection::of(self.networks.iter().filter(|of| !of.repeats.is_empty()), self.ensemble)
+    }
+
+    /// The members of the ensemble that is picked greedily; none without validation outputs.
+    pub fn picked(&self) -> Vec<&FinalNetwork> {
+        picked(&self.selection().members)
+    }
+
+    /// With the results, which follow from the networks.
+    pub fn summed_up(mut self) -> Self {
+        let Selection { members, control, baseline } = self.selection();
+        let parts = [
+            ("top model", members.iter().copied().take(1).collect_vec()),
+            ("ensemble", members),
+            ("greedy ensemble", self.picked()),
+            ("control", Vec::from_iter(control)),
+            ("baseline", Vec::from_iter(baseline)),
+        ];
+        let images = self.validation_images.unwrap_or(0);
+        let results = parts.iter().map(|(name, of)| FinalResult::of(name, of, images));
+        let is_known = |of: &FinalResult| of.validation.is_some() || !of.test.is_empty();
+        let mut results = results.filter(is_known).collect_vec();
+        let Some((top, others)) = results.split_first_mut() else { return self };
+        for rival in others.iter_mut().filter(|of| ["control", "baseline"].contains(&of.name)) {
+            let tests = top.test.get(&1).zip(rival.test.get(&1));
+            let errors = tests.or(top.validation.as_ref().zip(rival.validation.as_ref()));
+            let ends = errors.and_then(|(top, rival)| top.interval().zip(rival.interval()));
+            rival.resolved = ends.map(|(top, rival)| are_apart(top, rival));
+        }
+        self.results = results;
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::sample;
     use super::*;
 
     fn network(
@@ -249,19 +363,78 @@ mod tests {
     }
 
     fn outputs(probabilities: &[f32]) -> Outputs {
-        Outputs { probabilities: probabilities.to_vec(), labels: vec![0, 1], classes: 2 }
+        let probabilities = probabilities.to_vec();
+        Outputs { probabilities, labels: vec![0, 1], classes: 2, ..Outputs::default() }
     }
 
     #[test]
     fn the_error_of_a_mean_is_not_the_mean_of_errors() {
         // Each is wrong on one image, and surer of the other one.
         let [one, other] = [outputs(&[0.9, 0.1, 0.6, 0.4]), outputs(&[0.4, 0.6, 0.1, 0.9])];
-        let error = |of: &[&Outputs]| Outputs::error_of_mean(of).map(|of| of.error);
+        let error = |of: &[&Outputs]| {
+            Outputs::error_of_mean(of.iter().copied().map(Some)).map(|of| of.error)
+        };
         assert_eq!([error(&[&one]), error(&[&other])], [Some(0.5); 2]);
         assert_eq!(error(&[&one, &other]), Some(0.0));
         // Of equals the first: image 0 right, image 1 wrong.
         assert_eq!(error(&[&outputs(&[0.5; 4])]), Some(0.5));
         let of_others = Outputs { labels: vec![1, 0], ..one.clone() };
         assert_eq!([error(&[]), error(&[&one, &of_others])], [None; 2]);
+    }
+    #[test]
+    fn errors_worked_by_hand() {
+        let finals = sample::finals();
+        let names = finals.results.iter().map(|of| of.name).collect_vec();
+        assert_eq!(names, ["top model", "ensemble", "greedy ensemble", "control"]);
+        let wrong = finals
+            .results
+            .iter()
+            .map(|of| of.test.values().map(|of| (4.0 * of.error) as u32).collect_vec());
+        assert_eq!(wrong.collect_vec(), [[1, 2], [1, 0], [1, 2], [2, 3]]);
+        let [top, control] = [&finals.results[0], &finals.results[3]];
+        // sqrt((0.125 ^ 2 + 0.125 ^ 2) / 1).
+        assert_eq!(top.mean_test_error, Some(0.375));
+        assert!((top.test_error_spread.unwrap() - 0.176_776_695).abs() < 1e-9);
+        // 1 of 4 by tables; wide enough for that of the control.
+        let [low, high] = top.test[&1].interval;
+        assert!((low - 0.0063).abs() < 1e-4 && (high - 0.8059).abs() < 1e-4, "{low} {high}");
+        assert_eq!((top.resolved, control.resolved), (None, Some(false)));
+    }
+
+    #[test]
+    fn members_are_picked_while_the_validation_error_falls() {
+        let network = |wrong: &[usize]| {
+            let outputs =
+                |image| [0.9, 0.1].map(|it| if wrong.contains(&image) { 1.0 - it } else { it });
+            let probabilities = (0..8).flat_map(outputs).collect();
+            let validation = Some(Outputs {
+                probabilities,
+                labels: vec![0; 8],
+                classes: 2,
+                ..Outputs::default()
+            });
+            FinalNetwork { validation, ..FinalNetwork::default() }
+        };
+        // Of two that differ the first class is taken, which is right. Then nothing is wrong.
+        let networks = [&[1, 2, 3][..], &[1, 2], &[1, 2, 4], &[5, 6, 7]].map(network);
+        let members = networks.iter().collect_vec();
+        let places = |picked: Vec<&FinalNetwork>| {
+            let place =
+                |of: &FinalNetwork| members.iter().position(|it| std::ptr::eq(*it, of)).unwrap();
+            picked.into_iter().map(place).collect_vec()
+        };
+        assert_eq!(places(picked(&members)), [1, 3]);
+        assert_eq!(places(picked(&members[..3])), [1], "two errors stay two");
+        assert!(picked(&[&FinalNetwork::default()]).is_empty());
+    }
+
+    #[test]
+    fn a_training_that_failed_leaves_out_its_repeat() {
+        let mut finals = sample::finals();
+        finals.networks[1].repeats[0].test = None;
+        let finals = finals.summed_up();
+        let repeats = |place: usize| finals.results[place].test.keys().copied().collect_vec();
+        assert_eq!((repeats(0), repeats(1)), (vec![1, 2], vec![2]));
+        assert_eq!(finals.results[1].test_error_spread, None);
     }
 }

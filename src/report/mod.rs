@@ -6,6 +6,8 @@
 //! [`finals`]: the long trainings after the search.
 
 #[allow(dead_code, reason = "for `ops/finalize`, which comes next")]
+pub mod certificate;
+#[allow(dead_code, reason = "for `ops/finalize`, which comes next")]
 pub mod finals;
 #[cfg(test)]
 mod golden;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::finals::{FinalNetwork, FinalRepeat, Finals, NetworkRole, Outputs, Read, SearchFacts};
 use super::search::{EarlyStopping, SearchData};
 use super::summary::{HostTally, Summary};
 use crate::outcome::Accuracy;
@@ -242,4 +243,97 @@ fn q_values() -> Vec<(StateKey, Action, f64)> {
         (dense, softmax, 0.5),
         (gap, softmax, 0.504),
     ]
+}
+
+fn outputs(model: &str, images: [[f32; 3]; 4], labels: [i64; 4]) -> Option<Outputs> {
+    let (file, labels) = (format!("{model}.npz"), labels.to_vec());
+    Some(Outputs { file, probabilities: images.concat(), labels, classes: 3 })
+}
+
+/// Four networks, of which a baseline fails; two seeds, four images, three classes.
+///
+/// Wrong images by seed: the top model 1 and 2; the other member 2 and 1; of both together, whose
+/// sums stand beside the numbers of the latter, 1 and 0; the control 2 and 3.
+pub(super) fn finals() -> Finals {
+    let network = |role, architecture: &str, layers, search, validation| FinalNetwork {
+        role,
+        architecture: architecture.to_owned(),
+        layers: Some(layers),
+        parameters: Some(1000 * u64::from(layers)),
+        search_accuracy: search,
+        validation_accuracy: validation,
+        seconds: 100.0,
+        ..FinalNetwork::default()
+    };
+    let chosen = |network, number: u32, validation, tests: [_; 2]| {
+        let repeats = (1..).zip(tests).map(|(repeat, images)| {
+            let model = format!("2-whole-{:06}.1", 2 * (number - 1) + repeat);
+            let test = outputs(&model, images, [0, 1, 2, 0]);
+            FinalRepeat { repeat, seconds: 150.25, model: Some(model), problem: None, test }
+        });
+        let model = format!("1-validate-{number:06}.1");
+        FinalNetwork {
+            validation: outputs(&model, validation, [0, 1, 1, 2]),
+            model: Some(model),
+            repeats: repeats.collect(),
+            ..network
+        }
+    };
+    let sure = |class: usize| {
+        let mut image = [0.0; 3];
+        image[class] = 1.0;
+        image
+    };
+    let top = chosen(
+        network(NetworkRole::Top, SMALL, 2, Some(0.5), Some(0.75)),
+        1,
+        [sure(0), sure(1), sure(1), sure(0)],
+        [
+            [[0.6, 0.3, 0.1], [0.5, 0.4, 0.1], [0.2, 0.2, 0.6], [0.7, 0.2, 0.1]],
+            [[0.4, 0.5, 0.1], [0.5, 0.4, 0.1], [0.1, 0.1, 0.8], [0.6, 0.3, 0.1]],
+        ],
+    );
+    let deep = chosen(
+        network(NetworkRole::PerDepth, DENSE, 4, Some(0.25), Some(0.5)),
+        2,
+        [sure(0), sure(1), sure(0), sure(0)],
+        [
+            // 0.8 1.0 0.2; 0.6 1.2 0.2; 0.3 0.8 0.9; 1.2 0.5 0.3.
+            [[0.2, 0.7, 0.1], [0.1, 0.8, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2]],
+            // 1.2 0.6 0.2; 0.6 1.2 0.2; 0.3 0.3 1.4; 0.9 0.9 0.2, of which the first is taken.
+            [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.2, 0.2, 0.6], [0.3, 0.6, 0.1]],
+        ],
+    );
+    let control = chosen(
+        network(NetworkRole::Control, POOLED, 2, Some(0.375), Some(0.25)),
+        3,
+        [sure(0), sure(0), sure(0), sure(0)],
+        [[sure(0); 4], [sure(1); 4]],
+    );
+    let baseline = FinalNetwork {
+        problem: Some("diverged at epoch 3".to_owned()),
+        ..network(NetworkRole::Baseline, WIDE, 2, None, None)
+    };
+    let read = |process| Read {
+        host: "node7".to_owned(),
+        process,
+        time: minute(900 + i64::from(process)),
+        plan: 1,
+        models: vec!["2-whole-000001.1".to_owned()],
+    };
+    let texts =
+        |texts: [[&str; 2]; 2]| texts.map(|[name, text]| (name.to_owned(), text.to_owned())).into();
+    Finals {
+        search: SearchFacts::of(&summary(&search("torch")), 7),
+        search_epochs: 3,
+        final_epochs: 40,
+        validation_images: Some(4),
+        ensemble: 5,
+        networks: vec![top, deep, baseline, control],
+        reads: vec![read(11), read(12)],
+        versions: texts([["metaqnn", "0.1.0"], ["libtorch", "2.11.0"]]),
+        sha256: texts([["experiment.yaml", "5ca1ab1e"], ["final/networks.yaml", "0ddba11"]]),
+        ..Finals::default()
+    }
+    .summed_up()
 }

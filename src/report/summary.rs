@@ -130,9 +130,12 @@ impl BestNetwork {
 
     /// Whether the intervals say that one is better than the other; `None` where one is unknown.
     pub fn is_told_from(&self, other: &Self) -> Option<bool> {
-        let [[low, high], [other_low, other_high]] = [self.interval?, other.interval?];
-        Some(high < other_low || other_high < low)
+        Some(are_apart(self.interval?, other.interval?))
     }
+}
+
+pub fn are_apart([low, high]: [f64; 2], [other_low, other_high]: [f64; 2]) -> bool {
+    high < other_low || other_high < low
 }
 
 /// `tables/epsilon_summary.rs` explains it.

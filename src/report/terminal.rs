@@ -106,7 +106,7 @@ fn known(value: Option<impl ToString>) -> String {
 }
 
 /// Writes a count as people say it: 730, 85.2k, 11.26M.
-fn short(count: u64) -> String {
+pub(super) fn short(count: u64) -> String {
     match count {
         0..1_000 => count.to_string(),
         1_000..999_950 => format!("{:.1}k", count as f64 / 1e3),
@@ -116,7 +116,7 @@ fn short(count: u64) -> String {
 
 /// Wraps a text that begins after `first` and stays to the right of it. A word that is longer than
 /// a line stays whole, so that a path can be copied.
-fn hanging(first: &str, text: &str) -> String {
+pub(super) fn hanging(first: &str, text: &str) -> String {
     let indent = " ".repeat(first.len());
     let options = Options::new(WIDTH).initial_indent(first).subsequent_indent(&indent);
     textwrap::fill(text, options.break_words(false).word_splitter(WordSplitter::NoHyphenation))
@@ -144,7 +144,7 @@ pub fn status(summary: &Summary) -> String {
     let mut add = |label: &str, text: &str| lines.push(entry(label, text));
     add("results", &results);
     add("iterations", &iterations);
-    add(hours_label(summary), &used);
+    add(hours_label(summary.uses_accelerator), &used);
     if summary.early_stopping.enabled {
         add("stopping", &stopping(&summary.early_stopping));
     }
@@ -171,8 +171,8 @@ fn headline(summary: &Summary) -> String {
 }
 
 /// Hours of training are hours of one GPU each, if there is a GPU.
-const fn hours_label(summary: &Summary) -> &'static str {
-    if summary.uses_accelerator { "GPU-hours" } else { "hours" }
+pub(super) const fn hours_label(uses_accelerator: bool) -> &'static str {
+    if uses_accelerator { "GPU-hours" } else { "hours" }
 }
 
 fn stopping(stopping: &EarlyStopping) -> String {
@@ -206,7 +206,7 @@ fn left(summary: &Summary) -> String {
     let (least, most, unit) = if most < 600.0 {
         (least.floor().to_string(), most.ceil().to_string(), "seconds")
     } else {
-        (hours(least), hours(most), hours_label(summary))
+        (hours(least), hours(most), hours_label(summary.uses_accelerator))
     };
     let range = if least == most { least } else { format!("{least} to {most}") };
     format!("{results}, {range} {unit} of training")
@@ -256,7 +256,7 @@ fn epsilon_line(epsilon: &EpsilonSummary) -> String {
     )
 }
 
-fn hours(seconds: f64) -> String {
+pub(super) fn hours(seconds: f64) -> String {
     format!("{:.2}", seconds / 3600.0)
 }
 

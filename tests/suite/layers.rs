@@ -34,7 +34,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // 1,770 before recipes of long trainings, and the request `evaluate`.
     ("training", 2_040, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     // A model as others read it: its graph in ONNX is most of it.
-    ("model", 840, &["space", "maths", "dataset", "training", "regular_file"]),
+    ("model", 845, &["space", "maths", "dataset", "training", "regular_file"]),
     ("slurm", 1_380, &["invalid"]),
     (
         "config",
@@ -47,7 +47,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // 1,860 before the long trainings after a search. An error with its interval is the model's.
     (
         "report",
-        2_070,
+        2_520,
         &["space", "outcome", "maths", "q_learning", "predictor", "storage", "model"],
     ),
     (

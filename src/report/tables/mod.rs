@@ -13,6 +13,7 @@ mod cell;
 mod curves;
 mod early_stopping;
 mod epsilon_summary;
+mod finals;
 mod gpu_hours;
 mod iterations;
 mod predictor_scores;
@@ -21,6 +22,7 @@ mod spreadsheet;
 mod table;
 
 use super::search::SearchData;
+pub use finals::of_finals;
 pub use table::{Settled, TableSet};
 
 pub fn add_all(set: &mut TableSet, search: &SearchData) {
@@ -62,6 +64,9 @@ mod tests {
     fn the_tables_are_the_accepted_ones() {
         for file in of(&sample::search("torch")).files {
             assert_golden(&format!("tables/{}", file.name), &file.text);
+        }
+        for file in of_finals(&sample::finals()).files {
+            assert_golden(&format!("tables/final/{}", file.name), &file.text);
         }
     }
 

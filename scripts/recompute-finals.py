@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Recomputes the errors of `metaqnn finalize` from the outputs of the networks alone (needs numpy).
+
+Which file is whose output is read from `summary.csv`; each error is computed from `probabilities`
+and `labels` of the files in `test/`.
+"""
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("final", type=Path, help="the folder of `certificate.md`")
+final = parser.parse_args().final
+with open(final / "summary.csv", newline="", encoding="utf-8") as file:
+    networks = list(csv.DictReader(file))
+repeats = sorted(int(name[13:]) for name in networks[0] if name.startswith("test_outputs_"))
+
+
+def error(names):
+    """Of the mean of the outputs; infinite where one is missing."""
+    if not names or not all(names):
+        return np.inf
+    files = [np.load(final / name) for name in names]
+    assert all((file["labels"] == files[0]["labels"]).all() for file in files)
+    total = sum(file["probabilities"].astype(np.float64) for file in files)
+    return np.mean(total.argmax(axis=1) != files[0]["labels"])
+
+
+def show(name, members):
+    errors = [error([member[f"test_outputs_{repeat}"] for member in members]) for repeat in repeats]
+    known = [of for of in errors if of < np.inf]
+    spread = f"{np.std(known, ddof=1):.6f}" if len(known) > 1 else "-"
+    mean = f"{np.mean(known):.6f}" if known else "-"
+    validation = error([member["validation_outputs"] for member in members])
+    print(f"{name:<16} validation {validation:.6f}  test by repeat",
+          *(f"{of:.6f}" for of in errors), f" mean {mean}  spread {spread}")
+
+
+members = sorted((of for of in networks if of["place"]), key=lambda of: int(of["place"]))
+picked, least = [], np.inf
+while left := [of for of in members if of not in picked]:
+    judged = [error([of["validation_outputs"] for of in picked + [it]]) for it in left]
+    if not min(judged) < least:
+        break
+    least = min(judged)
+    picked.append(left[judged.index(least)])
+show("top model", members[:1])
+show("ensemble", members)
+show("greedy ensemble", picked)
+for role in ["control", "baseline"]:
+    for rival in (of for of in networks if of["role"] == role and of["mean_test_error"]):
+        show(role, [rival])
+for member in members:
+    show(f"member {member['place']}", [member])

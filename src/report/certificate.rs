@@ -1,0 +1,234 @@
+//! The long trainings after a search as a page for readers who were not there, and in the few lines
+//! that a terminal shows.
+
+use itertools::Itertools;
+
+use super::finals::{FinalNetwork, FinalResult, Finals, NetworkRole, Read, SearchFacts};
+use super::search::mark;
+use super::terminal::{decimals, hanging, hours, hours_label, short};
+use crate::model::MeasuredError;
+use crate::predictor::AuditFindings;
+
+fn percent(share: f64) -> String {
+    decimals(100.0 * share, 2) + " %"
+}
+
+fn name(of: &FinalResult) -> String {
+    let count = of.architectures.len();
+    match of.name.ends_with("ensemble") {
+        true => format!("{} of {count}", of.name),
+        false => of.name.to_owned(),
+    }
+}
+
+fn time(seconds: f64, search: &SearchFacts) -> String {
+    match seconds < 600.0 {
+        true => format!("{seconds:.0} seconds"),
+        false => format!("{} {}", hours(seconds), hours_label(search.uses_accelerator)),
+    }
+}
+
+/// What the intervals say of the top model and its rivals.
+fn differences(finals: &Finals) -> impl Iterator<Item = String> {
+    finals.results.iter().filter_map(|of| {
+        let (not, do_) = if of.resolved? { ("", "do not ") } else { ("not ", "") };
+        Some(format!(
+            "Top model against {}: the difference is {not}resolved, since the intervals {do_}overlap.",
+            of.name
+        ))
+    })
+}
+
+/// For a terminal.
+pub fn finals_text(finals: &Finals) -> String {
+    let share = |share: f64| decimals(share, 4);
+    let line = |of: &FinalResult| {
+        let test = of.test.get(&1).map(|error| ("test error", error));
+        let known = test.or(of.validation.as_ref().map(|error| ("validation error", error)));
+        let error = known.map(|(part, it)| format!("{part} {}", share(it.error)));
+        let interval =
+            known.and_then(|(_, it)| it.interval()).map(|ends| ends.map(share).join(" to "));
+        let mean = of.mean_test_error.zip(of.test_error_spread).map(|(mean, spread)| {
+            format!("mean of {} seeds {}, spread {}", of.test.len(), share(mean), share(spread))
+        });
+        let facts = error.into_iter().chain(interval.map(|it| format!("95 %: {it}"))).chain(mean);
+        let network = of.architectures.iter().exactly_one().cloned();
+        let text = facts.chain(network).join(", ");
+        hanging(&format!("{:<20}  ", name(of)), &text)
+    };
+    let texts = finals
+        .untested
+        .iter()
+        .map(|why| format!("No test error is known: {why}."))
+        .chain(differences(finals));
+    let texts = texts.chain(mark(&finals.search.trainer).map(str::to_owned));
+    let lines = finals.results.iter().map(line).chain(texts.map(|text| hanging("", &text)));
+    lines.map(|line| line + "\n").collect()
+}
+
+fn result_row(of: &FinalResult) -> String {
+    let known = |share: Option<f64>| share.map_or("-".to_owned(), percent);
+    let last = of.test.keys().copied().max().unwrap_or(1);
+    let seeds = (1..=last).map(|repeat| known(of.test.get(&repeat).map(|of| of.error))).join(", ");
+    let first = of.test.get(&1).and_then(MeasuredError::interval);
+    let first = first.map_or("-".to_owned(), |ends| ends.map(percent).join(" to "));
+    let [validation, mean, spread] =
+        [of.validation.as_ref().map(|of| of.error), of.mean_test_error, of.test_error_spread]
+            .map(known);
+    format!("| {} | {validation} | {seeds} | {first} | {mean} | {spread} |", name(of))
+}
+
+fn network_row(of: &FinalNetwork) -> String {
+    let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| decimals(share, 4));
+    let count = |count: Option<u64>| count.map_or("-".to_owned(), short);
+    format!(
+        "| {} | {} | {} | {} | {} | `{}` |",
+        of.role,
+        count(of.layers.map(u64::from)),
+        count(of.parameters),
+        share(of.search_accuracy),
+        share(of.validation_accuracy),
+        of.architecture
+    )
+}
+
+/// How to read the test errors.
+fn notes(finals: &Finals) -> String {
+    if let Some(why) = &finals.untested {
+        return format!(
+            "* **No test set: validation error only** ({why}). A test error needs images for testing \
+             beside the others, such as a folder `test/` of pictures, and a search on these."
+        );
+    }
+    let images = finals.results.iter().flat_map(|of| of.test.values()).map(|of| of.images).next();
+    format!(include_str!("certificate_test.md"), images = images.unwrap_or(0))
+}
+
+/// What the control is, and what it cost.
+fn control(finals: &Finals) -> String {
+    let search = &finals.search;
+    let cost = |seconds: f64| time(seconds, search);
+    let all = cost(search.seconds);
+    match &finals.control {
+        Some(SearchFacts { experiment, seconds, .. }) => format!(
+            "Control: the best of `{experiment}`, a search that took {}; this one took {all}.",
+            cost(*seconds)
+        ),
+        None => format!(
+            "Control: the best of the {} networks that this search drew at random, which took {} of \
+             its {all}: not at equal cost.",
+            search.results_at_random,
+            cost(search.seconds_at_random)
+        ),
+    }
+}
+
+fn reads(finals: &Finals) -> String {
+    let what = match finals.reads.iter().map(|of| of.plan).max() {
+        None => return "The images for testing were not read.".to_owned(),
+        Some(..=1) => {
+            "The list of models, with checksums, was fixed before the images for testing were read, \
+             and nothing was chosen after it."
+        }
+        Some(_) => {
+            "**The images for testing were read again, for other models, when errors were known.**"
+        }
+    };
+    let read = |of: &Read| format!("\n   * {}, process {} on {}", of.time, of.process, of.host);
+    let reads = finals.reads.iter().map(read).join("");
+    format!("{what} They were opened (`reads.csv`):{reads}")
+}
+
+fn stopping(search: &SearchFacts) -> String {
+    let SearchFacts { stopped, audited, false_stops, .. } = *search;
+    let findings = AuditFindings { audited, false_stops, ..AuditFindings::default() };
+    let audits = findings.interval().map(|(low, high)| {
+        format!(
+            ". Of {audited} others that were to be stopped, and were trained on to see, {false_stops} \
+             became the best (95 %: {low:.2} to {high:.2})"
+        )
+    });
+    format!("Networks stopped early: {stopped}{}.", audits.unwrap_or_default())
+}
+
+fn list(texts: impl IntoIterator<Item = String>) -> String {
+    texts.into_iter().map(|text| format!("* {text}")).join("\n")
+}
+
+/// `certificate.md`.
+pub fn page(finals: &Finals) -> String {
+    let Finals { search, networks, .. } = finals;
+    let chosen = networks.iter().filter(|of| !of.repeats.is_empty());
+    let repeats = chosen.clone().flat_map(|of| &of.repeats);
+    let count = |role| networks.iter().filter(|of| of.role == role).count();
+    let problems = networks.iter().flat_map(|of| {
+        let problems =
+            of.problem.iter().chain(of.repeats.iter().filter_map(|of| of.problem.as_ref()));
+        problems.map(|problem| format!("`{}` is left out: {problem}", of.architecture))
+    });
+    let mut versions = finals.versions.iter().map(|(name, version)| format!("{name} {version}"));
+    let files = finals.sha256.iter().map(|(file, sum)| format!("SHA-256 of `{file}`: `{sum}`"));
+    let spent = |seconds: f64| time(seconds, search);
+    let validation =
+        finals.validation_images.map_or("images".to_owned(), |it| format!("{it} images"));
+    let page = format!(
+        include_str!("certificate.md"),
+        experiment = search.experiment,
+        mark = mark(&search.trainer).map_or(String::new(), |mark| format!("**{mark}**")),
+        results = finals.results.iter().map(result_row).join("\n"),
+        notes = notes(finals),
+        comparisons = list(differences(finals).chain([control(finals)])),
+        chosen = chosen.map(network_row).join("\n"),
+        problems = list(problems),
+        unfinished = if search.finished { "" } else { " (not finished)" },
+        results_of_search = search.results,
+        validation = validation,
+        search_epochs = finals.search_epochs,
+        final_epochs = finals.final_epochs,
+        top = count(NetworkRole::Top),
+        per_depth = count(NetworkRole::PerDepth),
+        baselines = count(NetworkRole::Baseline),
+        controls = count(NetworkRole::Control),
+        seeds = repeats.clone().map(|of| of.repeat).max().unwrap_or(0),
+        reads = reads(finals),
+        stopping = stopping(search),
+        search_time = spent(search.seconds),
+        validate_time = spent(networks.iter().map(|of| of.seconds).sum()),
+        whole_time = spent(repeats.map(|of| of.seconds).sum()),
+        seed = search.seed,
+        files = list(files),
+        versions = versions.join(", "),
+    );
+    // Where a value is empty.
+    page.lines().dedup_by(|one, other| one.is_empty() && other.is_empty()).join("\n") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::golden::assert_golden;
+    use super::super::sample;
+    use super::*;
+
+    #[test]
+    fn the_certificate_is_the_accepted_one() {
+        let finals = sample::finals();
+        assert_golden("report/certificate.md", &page(&finals));
+        assert_golden("report/finals.txt", &finals_text(&finals));
+        let json = serde_json::to_string_pretty(&finals).unwrap();
+        assert_golden("report/certificate.json", &(json + "\n"));
+    }
+
+    #[test]
+    fn without_a_test_part_no_test_error_is_made_up() {
+        let mut finals = sample::finals();
+        let repeats = finals.networks.iter_mut().flat_map(|of| &mut of.repeats);
+        repeats.for_each(|of| of.test = None);
+        finals.networks.iter_mut().for_each(|of| of.validation = None);
+        finals.untested = Some("`images` has no test images".to_owned());
+        finals.search.trainer = "synthetic".to_owned();
+        finals.reads.clear();
+        let finals = finals.summed_up();
+        assert_golden("report/certificate_untested.md", &page(&finals));
+        assert_golden("report/finals_untested.txt", &finals_text(&finals));
+    }
+}
