@@ -10,6 +10,7 @@ mod checks;
 mod config;
 mod exchange;
 mod exit_code;
+mod finalize;
 mod predict;
 mod printer;
 mod progress;
@@ -79,6 +80,7 @@ enum Command {
     Reduce(rounds::ReduceArgs),
     Verify(checks::VerifyArgs),
     Doctor(checks::DoctorArgs),
+    Finalize(finalize::FinalizeArgs),
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
@@ -94,8 +96,9 @@ impl Command {
         check_clock()?;
         keep_running_at_file_size_limit()?;
         // They may fit or read a predictor, or read many curves or pictures at once.
-        use Command::{Config, Init, Reduce, Run, Simulate, Status, Train, Verify};
+        use Command::{Config, Finalize, Init, Reduce, Run, Simulate, Status, Train, Verify};
         let fits = matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_));
+        let fits = fits || matches!(self, Finalize(_));
         if fits || matches!(self, Simulate(_) | Init(_) | Config(_)) {
             start_threads()?;
         }
@@ -113,6 +116,7 @@ impl Command {
             Self::Status(args) => status::run(args, printer),
             Self::Train(args) => train::run_task(args, trust, printer),
             Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
+            Self::Finalize(args) => finalize::run(&args, given, trust, printer),
             Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::printer::Printer;
-use crate::ops::{Experiment, status};
+use crate::ops::{Experiment, finalize, status};
 use crate::report::terminal;
 
 /// Show how far a search is: rounds, epsilon, networks, best so far, GPU-hours, what is left
@@ -46,7 +46,9 @@ pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
     let clears = args.watch.is_some() && io::stdout().is_terminal();
     let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
     loop {
-        let status = status::status(&Experiment::open(&args.dir)?)?;
+        let experiment = Experiment::open(&args.dir)?;
+        let mut status = status::status(&experiment)?;
+        status.notices.extend(finalize::progress(&experiment));
         let text = printer.styled(&terminal::status(&status));
         printer.answer(args.json, &status, format!("{clear}{text}"))?;
         match args.watch {

@@ -44,6 +44,19 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     }
 }
 
+/// Says what is missing of the test images, by the names of files and arrays alone.
+pub fn find_test_images(params: &ValidDataParams) -> Result<()> {
+    let (kind, path) = params.files()?;
+    if kind != DataKind::Npz {
+        return locate(path, kind, Part::Test).map(drop);
+    }
+    Archive::open(path, params)?.names(Part::Test).map(drop).ok_or_else(|| no_test_images(path))
+}
+
+fn no_test_images(path: &Path) -> DatasetError {
+    DatasetError::Unsuitable(format!("`{}` has no test images", path.display()))
+}
+
 /// The only reader of test images. Called to answer `evaluate`, after a search, and by nothing
 /// else, which `tests/suite/layers.rs` checks.
 pub fn load_test_images(params: &ValidDataParams) -> Result<Images> {
@@ -51,8 +64,7 @@ pub fn load_test_images(params: &ValidDataParams) -> Result<Images> {
     if kind != DataKind::Npz {
         return load_files(params, Part::Test);
     }
-    let none = || DatasetError::Unsuitable(format!("`{}` has no test images", path.display()));
-    Archive::open(path, params)?.images(Part::Test)?.ok_or_else(none)
+    Archive::open(path, params)?.images(Part::Test)?.ok_or_else(|| no_test_images(path))
 }
 
 fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {

@@ -35,7 +35,7 @@ pub use error::DatasetError;
 pub use fingerprint::{FileDigest, Fingerprint};
 pub use given::{GivenImages, read_given};
 pub use images::{BYTES, ImageShape, Images, Part, Pixels, ValueRange};
-pub use load::{load_test_images, load_training_images};
+pub use load::{find_test_images, load_test_images, load_training_images};
 pub use npz::{Array, read as read_array, write as write_arrays};
 pub use params::{
     AugmentParams, DataKind, DataParams, Preprocess, SplitMethod, ValidDataParams, ValidationParams,

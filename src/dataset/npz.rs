@@ -101,6 +101,12 @@ impl Array {
         (self.kind == "f4").then(|| numbers.collect())
     }
 
+    /// The values, if they are 64-bit integers.
+    pub fn integers(&self) -> Option<Vec<i64>> {
+        let integers = self.bytes.as_chunks().0.iter().copied().map(i64::from_le_bytes);
+        (self.kind == "i8").then(|| integers.collect())
+    }
+
     pub(super) fn pixels(self, shape: ImageShape) -> Result<Pixels, String> {
         let sides = self.shape.get(1..).unwrap_or_default();
         match self.kind.as_str() {
@@ -218,7 +224,7 @@ impl<'a> Archive<'a> {
     }
 
     /// Of images and labels, where both are there.
-    fn names(&self, part: Part) -> Option<[String; 2]> {
+    pub(super) fn names(&self, part: Part) -> Option<[String; 2]> {
         let is_there = |name: &String| self.zip.index_for_name(&format!("{name}.npy")).is_some();
         let are_there = |names: &[String; 2]| names.iter().all(is_there);
         let given = |names: &Vec<String>| names.as_chunks().0.get(part as usize).cloned();

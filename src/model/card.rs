@@ -114,6 +114,11 @@ impl ModelCard {
         Ok(card)
     }
 
+    /// Of the model: it covers those of its tensors.
+    pub fn checksum(&self) -> &str {
+        self.sha256.get(CARD).map_or("", String::as_str)
+    }
+
     pub const fn is_of(&self, iteration: u64, attempt: u32) -> bool {
         self.request.iteration == iteration && self.request.attempt == attempt
     }

@@ -62,10 +62,7 @@ pub fn load_from(
     settings: &[Setting],
 ) -> anyhow::Result<ValidConfig> {
     let parent = Experiment::open(experiment)?;
-    let mut config = parent.config().config.clone();
-    // All are judged anew. A `final_training` may say otherwise.
-    config.training.keep_models = KeptModels::ALL;
-    let mut config = config.final_config(Vec::new())?;
+    let mut config = final_list(&parent, Vec::new())?;
     config.experiment.name = format!("{}-list", config.experiment.name);
     if settings.iter().any(|setting| ["data.path", "data.kind"].contains(&setting.path.as_str())) {
         (config.data.class_names, config.data.value_range) = (None, None);
@@ -73,15 +70,9 @@ pub fn load_from(
             config.training.first_epoch_threshold = None;
         }
     } else {
-        // Of pictures their cache: with the same split, no picture of the test part ever trains.
-        parent.check_data()?;
-        let DataParams { preprocess, augment, extra, .. } = config.data;
-        config.data = DataParams { preprocess, augment, extra, ..parent.trainer_data() };
+        config.data = images_of(&parent, &config.data)?;
     }
-    config.early_stopping.enabled = false;
-    let from = ListSource { experiment: Some(parent.dir().root().to_owned()), top, per_depth };
-    let list = ListParams { from, ..ListParams::default() };
-    config.strategy = StrategyParams { kind: StrategyKind::List, list };
+    (config.strategy.list.from.top, config.strategy.list.from.per_depth) = (top, per_depth);
     let mut config = config.changed(settings)?;
     let found = list::fill(&mut config).with_context(|| format!("`{}`", experiment.display()))?;
     let is_found = parent.config().final_training.rate == FinalRate::Found;
@@ -89,6 +80,32 @@ pub fn load_from(
         config.training.learning_rates = found;
     }
     absolute(config, experiment)
+}
+
+/// The configuration of an experiment, as its `final_training` changes it, with a list of its
+/// networks that is still to be filled in. `rates`: as [`ExperimentConfig::final_config`] has it.
+pub(super) fn final_list(
+    parent: &Experiment,
+    rates: Vec<(String, f64)>,
+) -> anyhow::Result<ExperimentConfig> {
+    let mut config = parent.config().config.clone();
+    // All are judged anew. A `final_training` may say otherwise.
+    config.training.keep_models = KeptModels::ALL;
+    let mut config = config.final_config(rates)?;
+    config.early_stopping.enabled = false;
+    let experiment = Some(parent.dir().root().to_owned());
+    let from = ListSource { experiment, ..ListSource::default() };
+    let list = ListParams { from, ..ListParams::default() };
+    config.strategy = StrategyParams { kind: StrategyKind::List, list };
+    Ok(config)
+}
+
+/// The images of an experiment, prepared otherwise. Of pictures their cache: with the same split, no
+/// picture of the test part ever trains.
+pub(super) fn images_of(parent: &Experiment, prepared: &DataParams) -> anyhow::Result<DataParams> {
+    parent.check_data()?;
+    let DataParams { preprocess, augment, extra, .. } = *prepared;
+    Ok(DataParams { preprocess, augment, extra, ..parent.trainer_data() })
 }
 
 /// Makes the experiment directory, which must not exist, or be empty.
@@ -223,17 +240,26 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     Ok(FoundImages { files, pictures, training, validation, value_range, first_epoch_threshold })
 }
 
-/// Opens the experiment of this configuration, or makes it; of several at once, one makes it.
-pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
+/// Opens the experiment at `dir`, or makes it; of several at once, one makes it.
+pub(super) fn open_or_make(
+    dir: &Path,
+    trust: Trust,
+    config: impl FnOnce() -> anyhow::Result<ValidConfig>,
+) -> anyhow::Result<Experiment> {
     if !ExperimentDir::is_at(dir) {
-        match init(config.clone(), dir, trust) {
+        match init(config()?, dir, trust) {
             Err(error)
                 if matches!(error.downcast_ref(), Some(StorageError::AlreadyExists { .. }))
                     && ExperimentDir::is_at(dir) => {}
             made => return made,
         }
     }
-    let experiment = Experiment::open(dir)?.trusted_by(trust)?;
+    Experiment::open(dir)?.trusted_by(trust)
+}
+
+/// The same with the configuration that it has to have.
+pub fn open_or_init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
+    let experiment = open_or_make(dir, trust, || Ok(config.clone()))?;
     let [frozen, there, here] =
         [&experiment.frozen.config, experiment.config(), &config.config].map(config::leaves);
     let (mut settings, mut differences) = (Vec::new(), Vec::new());

@@ -12,8 +12,8 @@ use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, SMALL};
 use crate::report::{ArchitectureRecord, by_iteration, ranking};
-use crate::space::{DataShape, Space};
-use crate::storage::Event;
+use crate::space::{Architecture, DataShape, Space, SpaceError};
+use crate::storage::{Event, Row};
 
 /// Fills in the architectures of a list from where it says. Returns with which learning rates those
 /// of an experiment have passed their first epochs.
@@ -30,7 +30,7 @@ pub fn fill(config: &mut ExperimentConfig) -> Result<Vec<(String, f64)>> {
         (Some(_), Some(_)) => {
             bail!(Refusal::together("strategy.list.file", "`strategy.list.from.experiment`"))
         }
-        (Some(path), None) => read(path, &space)?,
+        (Some(path), None) => read(path, |text| space.parse(text))?,
         (None, Some(path)) => {
             let taken = take(path, from.top, from.per_depth, &space);
             let key = "strategy.list.from.experiment";
@@ -45,7 +45,10 @@ pub fn fill(config: &mut ExperimentConfig) -> Result<Vec<(String, f64)>> {
 }
 
 /// One a line; empty lines and those that begin with `#` are passed over.
-fn read(path: &Path, space: &Space) -> Result<Vec<String>> {
+pub fn read(
+    path: &Path,
+    parse: impl Fn(&str) -> Result<Architecture, SpaceError>,
+) -> Result<Vec<String>> {
     if !path.exists() {
         bail!(Refusal::not_there(path));
     }
@@ -60,7 +63,7 @@ fn read(path: &Path, space: &Space) -> Result<Vec<String>> {
             continue;
         }
         let place = || format!("`{}`, line {line}: `{text}`", path.display());
-        let own = space.parse(text).map_err(|error| {
+        let own = parse(text).map_err(|error| {
             let remedy = "correct it, or leave it out";
             Refusal::Usage(format!("{} cannot be trained here: {error} ({remedy})", place()))
         })?;
@@ -89,7 +92,23 @@ fn take(
 ) -> Result<Vec<(String, Option<f64>)>> {
     let experiment = Experiment::open(path)?;
     let iterations = by_iteration(Journal::open_to_look(&experiment)?.rows());
-    let ranked = ranking(ArchitectureRecord::gather(&iterations), usize::MAX);
+    let ranked = ranked(&iterations)?;
+    let selected = select(&ranked, top, per_depth).into_iter();
+    let architectures: Vec<_> =
+        selected.filter_map(|record| adapted(record, &experiment, space)).collect();
+    if architectures.is_empty() {
+        bail!(Refusal::Usage(
+            "none of its networks is left to train (raise `top` or `per_depth`, or choose images \
+             of a size at which they can be built)"
+                .to_owned()
+        ));
+    }
+    Ok(architectures)
+}
+
+/// The networks of an experiment that were trained to the end and judged, the best first.
+pub fn ranked(iterations: &[Row]) -> Result<Vec<ArchitectureRecord<'_>>> {
+    let ranked = ranking(ArchitectureRecord::gather(iterations), usize::MAX);
     if ranked.is_empty() {
         if iterations.iter().any(|row| row.event == Event::Trained) {
             bail!(Refusal::Usage(
@@ -101,29 +120,31 @@ fn take(
         let remedy = "wait for its first results, or name another experiment";
         bail!(Refusal::Usage(format!("no network of it is trained to the end ({remedy})")));
     }
-    let mut architectures = Vec::new();
-    for record in select(&ranked, top, per_depth) {
-        let text = record.architecture;
-        let rate = record.learning_rate.filter(|rate| *rate > 0.0);
-        let rate = rate.map(|rate| experiment.config().recipe.begun_with(rate));
-        match space.adapted(text) {
-            Ok(own) => architectures.push((own.to_string(), rate)),
-            Err(why) => log::warn!("`{text}` is left out, it cannot be built here: {why}"),
+    Ok(ranked)
+}
+
+/// A network of an experiment as it is built in this space, where that is possible, with the
+/// learning rate with which it has passed its first epoch.
+pub fn adapted(
+    record: &ArchitectureRecord,
+    experiment: &Experiment,
+    space: &Space,
+) -> Option<(String, Option<f64>)> {
+    let text = record.architecture;
+    let rate = record.learning_rate.filter(|rate| *rate > 0.0);
+    let rate = rate.map(|rate| experiment.config().recipe.begun_with(rate));
+    match space.adapted(text) {
+        Ok(own) => Some((own.to_string(), rate)),
+        Err(why) => {
+            log::warn!("`{text}` is left out, it cannot be built here: {why}");
+            None
         }
     }
-    if architectures.is_empty() {
-        bail!(Refusal::Usage(
-            "none of its networks is left to train (raise `top` or `per_depth`, or choose images \
-             of a size at which they can be built)"
-                .to_owned()
-        ));
-    }
-    Ok(architectures)
 }
 
 /// Of the networks of a [`ranking`] the best `top`, then the best `per_depth` of each depth from
 /// the median depth up, that are not among them.
-fn select<'a>(
+pub fn select<'a>(
     ranked: &'a [ArchitectureRecord<'a>],
     top: u32,
     per_depth: u32,

@@ -8,6 +8,7 @@
 pub mod doctor;
 mod experiment;
 pub mod export;
+pub mod finalize;
 pub mod import;
 pub mod init;
 pub(crate) mod journal;

@@ -72,7 +72,7 @@ pub(crate) fn host() -> anyhow::Result<String> {
 
 /// Returns `host:boot:process:start` of a live process of this machine, as no other ever was: a
 /// process number alone comes again.
-fn process_name(host: &str, pid: u32) -> anyhow::Result<Option<String>> {
+pub(crate) fn process_name(host: &str, pid: u32) -> anyhow::Result<Option<String>> {
     let path = "/proc/sys/kernel/random/boot_id";
     let boot = kernel_text(path).with_context(|| format!("failed to read `{path}`"))?;
     // The first part of the boot's identifier is enough, and the column stays narrow.

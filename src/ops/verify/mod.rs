@@ -25,7 +25,7 @@ use jiff::Timestamp;
 use self::log::{Examined, LOG};
 use self::{finding::one_line, views::differing, views::read_predictors, views::read_views};
 use crate::config::ConfigError;
-use crate::ops::{Experiment, journal::AttemptFiles};
+use crate::ops::{Experiment, finalize, journal::AttemptFiles};
 use crate::storage::{ExperimentDir, RawLog, StorageError, view::View};
 
 pub use finding::{Finding, Repair};
@@ -60,13 +60,33 @@ impl fmt::Display for AuditReport {
     }
 }
 
-/// Audits an experiment, and changes nothing. Damage is no error but a finding.
+/// Audits an experiment and those of its final trainings, and changes nothing. Damage is no error
+/// but a finding.
 pub fn verify(path: &Path) -> anyhow::Result<AuditReport> {
-    Subject::open(path)?.audit()
+    with_children(path, |path| Subject::open(path)?.audit())
 }
 
-/// Audits an experiment, mends what is safe to mend, and audits it again.
+/// Audits them, mends what is safe to mend, and audits them again.
 pub fn repair(path: &Path) -> anyhow::Result<AuditReport> {
+    with_children(path, repair_one)
+}
+
+fn with_children(
+    path: &Path,
+    audit: impl Fn(&Path) -> anyhow::Result<AuditReport>,
+) -> anyhow::Result<AuditReport> {
+    let mut report = audit(path)?;
+    for below in finalize::children(path) {
+        let of_child = audit(&path.join(&below))?;
+        let found = of_child.findings.into_iter();
+        report.findings.extend(found.map(|one| Finding { path: below.join(&one.path), ..one }));
+        report.examined += &format!("; `{}`: {}", below.display(), of_child.examined);
+    }
+    report.findings.extend(finalize::check_files(path));
+    Ok(report)
+}
+
+fn repair_one(path: &Path) -> anyhow::Result<AuditReport> {
     let subject = Subject::open(path)?;
     let before = subject.audit()?;
     let can_be_mended = before.findings.iter().any(|finding| finding.repair != Repair::None);

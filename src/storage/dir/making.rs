@@ -7,16 +7,15 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 use rustix::io::Errno;
-use sha2::{Digest, Sha256};
 
 use crate::regular_file::{self, MEDIUM};
 use crate::storage::dir::{CONFIGURATION, ExperimentDir, FORMAT_VERSION, LOG};
+use crate::storage::fs::permissions::Trust;
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::{error::Result, error::StorageError, fs::permissions::Trust, log::text};
+use crate::storage::fs::sealed::{checksum, seal, unseal};
+use crate::storage::{error::Result, error::StorageError, log::text};
 
 const WRITABLE: Access = Access::READ_OK.union(Access::WRITE_OK).union(Access::EXEC_OK);
-
-const CHECKSUM: &str = "# SHA-256 of all before this line: ";
 
 /// The text of `experiment.yaml`, its checksum checked.
 #[derive(Debug, Clone)]
@@ -50,7 +49,7 @@ impl ExperimentDir {
         experiment.check_trust(trust)?;
         experiment.make_folders()?;
         publish::file_once(&experiment.replay_log(), text::header().as_bytes())?;
-        let sealed = format!("{configuration}{CHECKSUM}{}\n", checksum(configuration.as_bytes()));
+        let sealed = seal(configuration);
         match publish::file_once(&experiment.configuration(), sealed.as_bytes())? {
             Published::First => {
                 experiment.trusted_paths().try_for_each(|path| trust.restrict(&path))?
@@ -94,21 +93,14 @@ impl ExperimentDir {
         if let Some(found) = version_in(&bytes).filter(|found| *found != FORMAT_VERSION) {
             return Err(StorageError::OtherFormat { path, found, expected: FORMAT_VERSION });
         }
-        let lines = bytes.strip_suffix(b"\n").unwrap_or_default();
-        let end = lines.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1);
-        let sha256 = checksum(&bytes[..end]);
-        if lines[end..] != *format!("{CHECKSUM}{sha256}").as_bytes() {
-            let how = match lines[end..].starts_with(CHECKSUM.as_bytes()) {
-                true => "its checksum is that of another text, so that it was edited or damaged",
-                false => "it does not end in its checksum, so that a part may be missing",
-            };
+        let (text, sha256) = unseal(&bytes).map_err(|how| {
             let problem = format!(
                 "is not what `metaqnn init` wrote: {how} (put it back from a copy; what may \
                  change, `metaqnn set` changes)"
             );
-            return Err(StorageError::damaged(&path, problem));
-        }
-        Ok((experiment, FrozenText { text: bytes[..end].to_vec(), sha256 }))
+            StorageError::damaged(&path, problem)
+        })?;
+        Ok((experiment, FrozenText { text: text.to_vec(), sha256 }))
     }
 
     /// Checks that nothing is written outside of the directory.
@@ -193,10 +185,6 @@ impl ExperimentDir {
         let digest = checksum(format!("{sha256} {inode} {name}").as_bytes());
         Ok(digest[..12].to_owned())
     }
-}
-
-fn checksum(text: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(text))
 }
 
 /// The format version, from the first line, which every version of the program can read.

@@ -1,0 +1,199 @@
+//! `metaqnn finalize`: from a search to trained networks with a test error.
+//!
+//! | step | makes, below `final/` | file |
+//! | --- | --- | --- |
+//! | networks | `networks.yaml`: which are trained, from the log of the search | `networks.rs` |
+//! | validate | `1-validate/`, a list: each for long, judged on the validation part | |
+//! | whole | `2-whole/`, a list: the best of these, several times, on all images but test | |
+//! | test | `test/`: `plan.yaml`, `reads/`, the outputs of each model | `test.rs` |
+//! | report | tables and the certificate | |
+//!
+//! Each step follows from the files of those before it, and does nothing where its own are there;
+//! so the command can be killed, repeated, and run twice at once. A longer search changes nothing.
+
+mod networks;
+mod test;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use itertools::Itertools;
+use jiff::Timestamp;
+
+use crate::config::{Strategy, ValidConfig};
+use crate::ops::init::open_or_make;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::lost_claims::EndedJobs;
+use crate::ops::reduce::reduce;
+use crate::ops::train::LOCAL;
+use crate::ops::verify::Finding;
+use crate::ops::{Experiment, Refusal};
+use crate::regular_file;
+use crate::space::Candidate;
+use crate::storage::fs::sealed;
+use crate::storage::search_state::Standing;
+use crate::storage::{Event, ExperimentDir, Row};
+
+pub use networks::FinalizeOptions;
+use networks::{NETWORKS, Networks};
+use test::{TestFolder, why_left_out};
+
+const FOLDER: &str = "final";
+const VALIDATE: &str = "1-validate";
+const WHOLE: &str = "2-whole";
+const CERTIFICATE: &str = "certificate.md";
+
+/// What is there of each step.
+#[derive(Debug, Clone, Copy)]
+struct Existing {
+    /// The trainings left of each child; `None` where it is not made.
+    left: [Option<usize>; 2],
+    is_tested: bool,
+    is_reported: bool,
+}
+
+impl Existing {
+    fn look(place: &Path) -> Result<Self> {
+        sealed::read::<Networks>(&place.join(NETWORKS))?;
+        let open = |name: &&str| {
+            let dir = place.join(name);
+            ExperimentDir::is_at(&dir).then(|| Experiment::open(&dir)).transpose()
+        };
+        let [validate, whole] = [open(&VALIDATE)?, open(&WHOLE)?];
+        let left = |child: &Option<Experiment>| child.as_ref().map(trainings_left).transpose();
+        let is_tested = match &whole {
+            Some(whole) => TestFolder::of(place).is_done()? || why_left_out(whole)?.is_some(),
+            None => false,
+        };
+        let is_reported = place.join(CERTIFICATE).exists();
+        Ok(Self { left: [left(&validate)?, left(&whole)?], is_tested, is_reported })
+    }
+
+    /// The first step that is not done.
+    fn next(self) -> Option<String> {
+        let train = |name: &str, left: Option<usize>| match left {
+            Some(0) => None,
+            Some(left) => Some(format!("`{name}` ({left} trainings left)")),
+            None => Some(format!("`{name}`")),
+        };
+        let [validate, whole] = self.left;
+        train(VALIDATE, validate)
+            .or_else(|| train(WHOLE, whole))
+            .or_else(|| (!self.is_tested).then(|| "`test`".to_owned()))
+            .or_else(|| (!self.is_reported).then(|| "the report".to_owned()))
+    }
+}
+
+/// What is asked for once, besides the networks.
+pub struct Finalize<'a> {
+    pub options: &'a FinalizeOptions,
+    /// The names of those that must be as they were when the networks were chosen.
+    pub given: &'a [&'a str],
+    pub reads_test_again: bool,
+    /// Trains an experiment to its end.
+    pub train: &'a mut dyn FnMut(&Experiment) -> Result<()>,
+}
+
+impl Finalize<'_> {
+    /// Does what is left to do. Returns why no test error is known, where it is not.
+    pub fn run(&mut self, parent: &Experiment) -> Result<Option<String>> {
+        let place = parent.dir().root().join(FOLDER);
+        let networks =
+            Networks::open_or_choose(parent, &place.join(NETWORKS), self.options, self.given)?;
+        let validate =
+            self.trained(parent, &place.join(VALIDATE), || networks.validate_config(parent))?;
+        // Once it is made, its list is the choice: a late result of the first step changes nothing.
+        let whole =
+            self.trained(parent, &place.join(WHOLE), || networks.whole_config(&validate))?;
+        let (test, children) = (TestFolder::of(&place), [&validate, &whole]);
+        if self.reads_test_again {
+            test.plan_again(children)?;
+        }
+        if test.is_done()? { Ok(None) } else { test.evaluate(children) }
+    }
+
+    /// Returns the experiment at `dir`, made and run to its end where it is not.
+    fn trained(
+        &mut self,
+        parent: &Experiment,
+        dir: &Path,
+        config: impl FnOnce() -> Result<ValidConfig>,
+    ) -> Result<Experiment> {
+        let child = open_or_make(dir, parent.trust, config)?;
+        if trainings_left(&child)? > 0 {
+            excuse(&child)?;
+            (self.train)(&child)?;
+            if trainings_left(&child)? > 0 {
+                bail!(Refusal::TryAgain(format!(
+                    "`{}` was halted (the same command goes on)",
+                    dir.display()
+                )));
+            }
+        }
+        // It may have been killed before its last views and tables.
+        reduce(&child, &EndedJobs::None)?;
+        child.reopened()
+    }
+}
+
+/// Those without a result that are not quarantined.
+fn trainings_left(child: &Experiment) -> Result<usize> {
+    let journal = Journal::open_to_look(child)?;
+    let Strategy::List(list) = &child.config().strategy else { return Ok(0) };
+    let has_ended = |it: &&Candidate| {
+        matches!(journal.state().standing(it), Standing::Known(_) | Standing::Quarantined)
+    };
+    Ok(list.len() - list.iter().filter(has_ended).count())
+}
+
+/// A training that was killed together with this command is no loss of its network: a search that
+/// was halted after its claim does not count it. Both rows come in one write, so that trainings of
+/// another process go on.
+fn excuse(child: &Experiment) -> Result<()> {
+    Journal::open(child)?.transaction(|transaction| {
+        if transaction.state().open.values().any(|open| &*open.job == LOCAL) {
+            let now = Timestamp::now().into();
+            transaction
+                .push_all(vec![Row::at(Event::Halted, now), Row::at(Event::Resumed, now)])?;
+        }
+        Ok(())
+    })
+}
+
+/// Folders of final trainings below an experiment.
+fn places(root: &Path) -> Vec<PathBuf> {
+    let names = regular_file::names(root).unwrap_or_default().into_iter().sorted();
+    let places = names.filter(|name| name.to_string_lossy().starts_with(FOLDER));
+    places.map(PathBuf::from).filter(|place| root.join(place).join(NETWORKS).exists()).collect()
+}
+
+/// The experiments that an experiment has for its final trainings, by their paths below it.
+pub fn children(root: &Path) -> Vec<PathBuf> {
+    let children = places(root).into_iter().flat_map(|at| [VALIDATE, WHOLE].map(|it| at.join(it)));
+    children.filter(|child| ExperimentDir::is_at(&root.join(child))).collect()
+}
+
+/// What of their other files is damaged.
+pub fn check_files(root: &Path) -> Vec<Finding> {
+    let of_place = |at: PathBuf| {
+        let place = root.join(&at);
+        let networks = sealed::read::<Networks>(&place.join(NETWORKS)).map_err(anyhow::Error::from);
+        let damaged = networks.err().into_iter().chain(TestFolder::of(&place).damage());
+        damaged.map(|error| Finding::damage(&at, format!("{error:#}"))).collect_vec()
+    };
+    places(root).into_iter().flat_map(of_place).collect()
+}
+
+/// Which step is next, and how to go on; `None` where no final training was begun.
+pub fn progress(parent: &Experiment) -> Option<String> {
+    let (root, place) = (parent.dir().root(), parent.dir().root().join(FOLDER));
+    if !place.join(NETWORKS).exists() {
+        return None;
+    }
+    let state = match Existing::look(&place).map(Existing::next) {
+        Ok(Some(step)) => format!("next is {step}: `metaqnn finalize {}`", root.display()),
+        Ok(None) => format!("done, see `{}`", place.join(CERTIFICATE).display()),
+        Err(error) => format!("{error:#}"),
+    };
+    Some(format!("Final trainings: {state}."))
+}

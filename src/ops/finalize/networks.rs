@@ -1,0 +1,310 @@
+//! Which networks are trained for long, as `networks.yaml` keeps them, and what came of that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+use crate::config::ValidConfig;
+use crate::ops::finalize::test::model_name;
+use crate::ops::init::{absolute, final_list, images_of};
+use crate::ops::journal::Journal;
+use crate::ops::list::{adapted, ranked, read, select};
+use crate::ops::{Experiment, Refusal, status};
+use crate::q_learning::Epsilon;
+use crate::report::finals::{FinalNetwork, FinalRepeat, NetworkRole, SearchFacts, Selection};
+use crate::report::{ArchitectureRecord, Ledger, by_iteration};
+use crate::space::Candidate;
+use crate::storage::fs::sealed;
+use crate::storage::{Event, Row};
+use crate::training::KeptModels;
+
+pub const NETWORKS: &str = "networks.yaml";
+const CONTROLS: usize = 10;
+
+#[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FinalizeOptions {
+    /// How many of the best networks of the search
+    #[arg(long, default_value_t = 10, value_name = "K")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub top: u32,
+    /// And how many of the best of each depth, from the median depth up
+    #[arg(long, default_value_t = 1, value_name = "K")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub per_depth: u32,
+    /// How often each chosen network is trained with all images
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub seeds: u32,
+    /// How many networks the ensemble has
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub ensemble: u32,
+    /// Networks of your own to compare with, one a line (such as `configs/baselines.txt`)
+    #[arg(long, value_name = "FILE")]
+    pub baselines: Option<PathBuf>,
+    /// Take the control from this search, whose networks were all drawn at random, not from the
+    /// random phase of DIR: for a comparison at equal cost
+    #[arg(long, value_name = "EXPERIMENT")]
+    pub control: Option<PathBuf>,
+}
+
+/// `networks.yaml`: all that is taken from the search, so that its later results change nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Networks {
+    pub options: FinalizeOptions,
+    pub search: SearchFacts,
+    /// The search that the control is from, where it is another one.
+    pub control: Option<SearchFacts>,
+    pub networks: Vec<ChosenNetwork>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChosenNetwork {
+    /// As the logs of the long trainings have it.
+    pub architecture: String,
+    pub role: NetworkRole,
+    pub search_accuracy: Option<f64>,
+    /// With which it has passed its first epoch in the search.
+    pub learning_rate: Option<f64>,
+}
+
+impl FinalizeOptions {
+    /// The same from every folder.
+    pub fn absolute(mut self) -> std::io::Result<Self> {
+        for path in [&mut self.baselines, &mut self.control].into_iter().flatten() {
+            *path = std::path::absolute(&path)?;
+        }
+        Ok(self)
+    }
+}
+
+impl Networks {
+    /// Reads them, or chooses them once. `given`: the names of the options that must be as they
+    /// were then.
+    pub fn open_or_choose(
+        parent: &Experiment,
+        path: &Path,
+        options: &FinalizeOptions,
+        given: &[&str],
+    ) -> Result<Self> {
+        if !path.exists() {
+            let networks = Self::choose(parent, options)?;
+            // What cannot be trained is refused before anything is made.
+            networks.validate_config(parent)?;
+            let folder = path.parent().unwrap_or(path);
+            fs::create_dir_all(folder)
+                .with_context(|| format!("failed to make `{}`", folder.display()))?;
+            sealed::publish_once(path, &networks)?;
+        }
+        let networks: Self = sealed::read(path)?;
+        let [there, here] = [&networks.options, options].map(serde_json::to_value);
+        let (there, here) = (there?, here?);
+        if let Some(name) = given.iter().find(|name| there.get(name) != here.get(name)) {
+            bail!(Refusal::Usage(format!(
+                "`--{}` is {} here, and {} in `{}`, by which the networks are chosen once (leave \
+                 it out to go on; to begin anew, move `{}` away)",
+                name.replace('_', "-"),
+                here[name],
+                there[name],
+                path.display(),
+                path.parent().unwrap_or(path).display()
+            )));
+        }
+        Ok(networks)
+    }
+
+    fn choose(parent: &Experiment, options: &FinalizeOptions) -> Result<Self> {
+        let space = parent.config().space.clone().buildable();
+        let mut networks = Vec::<ChosenNetwork>::new();
+        // A network in several roles has the first.
+        let mut add = |role, (architecture, learning_rate): (String, _), search_accuracy| {
+            let is_new = networks.iter().all(|of| of.architecture != architecture);
+            let new = ChosenNetwork { architecture, role, search_accuracy, learning_rate };
+            networks.extend(is_new.then_some(new));
+            is_new
+        };
+        let named = || format!("`{}`", parent.dir().root().display());
+        let iterations = iterations_of(parent)?;
+        let of_search = ranked(&iterations).with_context(named)?;
+        let top = select(&of_search, options.top, 0).len();
+        let selected = select(&of_search, options.top, options.per_depth);
+        for (index, record) in selected.into_iter().enumerate() {
+            let role = if index < top { NetworkRole::Top } else { NetworkRole::PerDepth };
+            if let Some(own) = adapted(record, parent, &space) {
+                add(role, own, record.best_validation_accuracy);
+            }
+        }
+        if let Some(file) = &options.baselines {
+            for text in read(file, |text| space.adapted(text))? {
+                add(NetworkRole::Baseline, (text, None), None);
+            }
+        }
+        let other =
+            options.control.as_deref().map(|path| open_control(path, parent)).transpose()?;
+        let its_rows = other.as_ref().map(iterations_of).transpose()?.unwrap_or_default();
+        let (control, of_control) = match &other {
+            Some(other) => (other, ranked(&its_rows).context("`--control`")?),
+            None => (parent, of_search),
+        };
+        let is_random = |record: &ArchitectureRecord| record.epsilon == Some(1.0);
+        let at_random: Vec<_> = of_control.into_iter().filter(is_random).collect();
+        let controls = select(&at_random, u32::MAX, 0).into_iter();
+        let added = controls.filter(|record| {
+            adapted(record, control, &space)
+                .is_some_and(|own| add(NetworkRole::Control, own, record.best_validation_accuracy))
+        });
+        added.take(CONTROLS).for_each(drop);
+        if (options.top, options.per_depth) == (0, 0) {
+            let problem = "`--top` and `--per-depth` are 0 (raise one of them)";
+            bail!(Refusal::Usage(problem.to_owned()));
+        }
+        let search = facts(parent)?;
+        if !search.finished {
+            log::warn!(
+                "the search is not finished: its networks of now are taken, and later results \
+                 change nothing"
+            );
+        }
+        let control = other.as_ref().map(facts).transpose()?;
+        Ok(Self { options: options.clone(), search, control, networks })
+    }
+
+    /// The configuration of the first step: each network once, on the training part.
+    pub fn validate_config(&self, parent: &Experiment) -> Result<ValidConfig> {
+        let rates = self.networks.iter();
+        let rates = rates.filter_map(|of| Some((of.architecture.clone(), of.learning_rate?)));
+        let mut config = final_list(parent, rates.collect())?;
+        config.data = images_of(parent, &config.data)?;
+        config.experiment.name = format!("{:.55}-validate", config.experiment.name);
+        config.training.keep_models = KeptModels::ALL;
+        let list = &mut config.strategy.list;
+        (list.from.top, list.from.per_depth) = (self.options.top, self.options.per_depth);
+        list.architectures = self.networks.iter().map(|of| of.architecture.clone()).collect();
+        absolute(config, parent.dir().root())
+    }
+
+    /// The configuration of the second step: that of the first with the best networks, each several
+    /// times, on training and validation part together.
+    pub fn whole_config(&self, validate: &Experiment) -> Result<ValidConfig> {
+        let mut config = validate.config().config.clone();
+        config.experiment.name = config.experiment.name.replace("-validate", "-whole");
+        let configured = config.data.validation.images.map(u64::from);
+        let judging = validate.frozen.validation_images.or(configured).unwrap_or(0);
+        if let Some(training) = &mut config.data.training_images {
+            *training = training.saturating_add(judging.try_into().unwrap_or(u32::MAX));
+        }
+        config.data.validation.images = Some(0);
+        config.strategy.list.architectures = self.chosen(validate)?;
+        config.strategy.list.repeats = self.options.seeds;
+        absolute(config, validate.dir().root())
+    }
+
+    /// What came of the first step, whose list has to be this one.
+    pub fn judged(&self, validate: &Experiment) -> Result<Vec<FinalNetwork>> {
+        let own = self.networks.iter().map(|of| &of.architecture);
+        if !own.eq(&validate.config().config.strategy.list.architectures) {
+            bail!(Refusal::Damage(format!(
+                "`{}` trains other networks than `{NETWORKS}` beside it names (put back the one \
+                 that was there)",
+                validate.dir().root().display()
+            )));
+        }
+        let iterations = iterations_of(validate)?;
+        let judge = |chosen: &ChosenNetwork| {
+            let candidate = Candidate::once(chosen.architecture.clone());
+            let result = result_of(&iterations, &candidate);
+            let FinalRepeat { seconds, model, problem, .. } =
+                came_of(&iterations, validate, &candidate);
+            FinalNetwork {
+                role: chosen.role,
+                architecture: chosen.architecture.clone(),
+                layers: result.and_then(|row| row.layers),
+                parameters: result.and_then(|row| row.parameters),
+                search_accuracy: chosen.search_accuracy,
+                validation_accuracy: result
+                    .filter(|row| row.event == Event::Trained)
+                    .and_then(|row| row.best_validation_accuracy),
+                problem,
+                seconds,
+                model,
+                ..FinalNetwork::default()
+            }
+        };
+        Ok(self.networks.iter().map(judge).collect())
+    }
+
+    /// The networks of the second step, in order.
+    fn chosen(&self, validate: &Experiment) -> Result<Vec<String>> {
+        let judged = self.judged(validate)?;
+        let selection = Selection::of(&judged, self.options.ensemble as usize);
+        if selection.winner().is_none() {
+            let place = validate.dir().root();
+            bail!(Refusal::Environment(format!(
+                "no network of the search has a validation accuracy in `{}`, so that none can be \
+                 chosen (`metaqnn status` and the logs in its `curves` say why; correct the \
+                 trainer, or begin a search with another `final_training`; then move `{}` away)",
+                place.display(),
+                place.parent().unwrap_or(place).display()
+            )));
+        }
+        Ok(selection.networks().map(|of| of.architecture.clone()).collect())
+    }
+}
+
+pub fn iterations_of(experiment: &Experiment) -> Result<Vec<Row>> {
+    Ok(by_iteration(Journal::open_to_look(experiment)?.rows()))
+}
+
+fn facts(search: &Experiment) -> Result<SearchFacts> {
+    Ok(SearchFacts::of(&status::status(search)?, search.config().experiment.seed))
+}
+
+/// Another search on the same images, all at random.
+fn open_control(path: &Path, parent: &Experiment) -> Result<Experiment> {
+    let control = Experiment::open(path)?;
+    let images = |of: &Experiment| (of.frozen.data_files.clone(), of.config().space.image);
+    let mut stages = control.config().schedule.stages().iter();
+    let problem = if images(&control) != images(parent) {
+        "is of other images (name a search on those of DIR)"
+    } else if !stages.all(|stage| stage.epsilon == Some(Epsilon::RANDOM)) {
+        "is no random search (name one whose `epsilon_schedule` has no epsilon but 1)"
+    } else {
+        return Ok(control);
+    };
+    bail!(Refusal::Usage(format!("`--control`: `{}` {problem}", path.display())))
+}
+
+fn result_of<'a>(iterations: &'a [Row], candidate: &Candidate) -> Option<&'a Row> {
+    let mut results = iterations.iter().filter(|row| row.event.is_result());
+    results.find(|row| row.candidate().as_ref() == Some(candidate))
+}
+
+/// What came of a training, but for its outputs. `iterations` are those of the child.
+pub fn came_of(iterations: &[Row], child: &Experiment, candidate: &Candidate) -> FinalRepeat {
+    let rows = iterations.iter().filter(|row| row.candidate().as_ref() == Some(candidate));
+    let newest = result_of(iterations, candidate).or_else(|| rows.clone().next_back());
+    let problem = newest.filter(|row| row.event != Event::Trained).map(|row| {
+        let reason = row.reason.as_deref().unwrap_or("no reason is known");
+        match row.event {
+            Event::OutOfMemory => "does not fit into the memory of the device".to_owned(),
+            Event::Failed => format!("failed: {reason}"),
+            Event::Lost => format!("three trainings were lost, the last one: {reason}"),
+            other => format!("{other}: {reason}"),
+        }
+    });
+    let attempt = newest.filter(|row| row.event == Event::Trained).and_then(Row::attempt);
+    let attempt = attempt.filter(|attempt| child.dir().model(*attempt).is_dir());
+    FinalRepeat {
+        repeat: candidate.repeat,
+        seconds: Ledger::over(rows).spent(),
+        model: attempt.map(|attempt| model_name(child, attempt)),
+        problem,
+        test: None,
+    }
+}
