@@ -28,14 +28,18 @@ def error(names):
     return np.mean(total.argmax(axis=1) != files[0]["labels"])
 
 
+def text(of):
+    return f"{of:.6f}" if of < np.inf else "-"
+
+
 def show(name, members):
     errors = [error([member[f"test_outputs_{repeat}"] for member in members]) for repeat in repeats]
     known = [of for of in errors if of < np.inf]
-    spread = f"{np.std(known, ddof=1):.6f}" if len(known) > 1 else "-"
-    mean = f"{np.mean(known):.6f}" if known else "-"
+    mean = np.mean(known) if known else np.inf
+    spread = np.std(known, ddof=1) if len(known) > 1 else np.inf
     validation = error([member["validation_outputs"] for member in members])
-    print(f"{name:<16} validation {validation:.6f}  test by repeat",
-          *(f"{of:.6f}" for of in errors), f" mean {mean}  spread {spread}")
+    print(f"{name:<15} validation {text(validation)}  test by repeat {' '.join(map(text, errors))}"
+          f"  mean {text(mean)}  spread {text(spread)}")
 
 
 members = sorted((of for of in networks if of["place"]), key=lambda of: int(of["place"]))

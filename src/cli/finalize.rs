@@ -10,6 +10,7 @@ use super::printer::Printer;
 use super::progress::Progress;
 use crate::ops::finalize::{Finalize, FinalizeOptions};
 use crate::ops::{Experiment, run::run as train, status};
+use crate::report::certificate::finals_text;
 use crate::storage::Trust;
 
 /// Train the best networks of a search for long, and test them once
@@ -39,6 +40,9 @@ pub struct FinalizeArgs {
     #[arg(long, default_value_t = 1, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
     workers: u32,
+    /// Print what `certificate.json` holds, on one line
+    #[arg(long)]
+    json: bool,
 }
 
 pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Printer) -> Result<()> {
@@ -56,8 +60,6 @@ pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Prin
             train(child, args.workers, &mut |worker, event| progress.show(worker, event))
         },
     };
-    if let Some(why) = finalize.run(&parent)? {
-        printer.note(&format!("no test error: {why}"));
-    }
-    Ok(())
+    let finals = finalize.run(&parent)?;
+    printer.answer(args.json, &finals, finals_text(&finals))
 }

@@ -105,22 +105,23 @@ fn notes(finals: &Finals) -> String {
 }
 
 /// What the control is, and what it cost.
-fn control(finals: &Finals) -> String {
+fn control(finals: &Finals) -> Option<String> {
+    finals.networks.iter().find(|of| of.role == NetworkRole::Control)?;
     let search = &finals.search;
     let cost = |seconds: f64| time(seconds, search);
     let all = cost(search.seconds);
-    match &finals.control {
+    Some(match &finals.control {
         Some(SearchFacts { experiment, seconds, .. }) => format!(
             "Control: the best of `{experiment}`, a search that took {}; this one took {all}.",
             cost(*seconds)
         ),
         None => format!(
-            "Control: the best of the {} networks that this search drew at random, which took {} of \
-             its {all}: not at equal cost.",
+            "Control: the best of the {} networks that this search drew at random, in {} of its \
+             {all}, but for those among the best of the search: not at equal cost.",
             search.results_at_random,
             cost(search.seconds_at_random)
         ),
-    }
+    })
 }
 
 fn reads(finals: &Finals) -> String {
@@ -158,13 +159,16 @@ fn list(texts: impl IntoIterator<Item = String>) -> String {
 /// `certificate.md`.
 pub fn page(finals: &Finals) -> String {
     let Finals { search, networks, .. } = finals;
-    let chosen = networks.iter().filter(|of| !of.repeats.is_empty());
-    let repeats = chosen.clone().flat_map(|of| &of.repeats);
+    let chosen = finals.selection();
+    let repeats = networks.iter().flat_map(|of| &of.repeats);
     let count = |role| networks.iter().filter(|of| of.role == role).count();
     let problems = networks.iter().flat_map(|of| {
-        let problems =
-            of.problem.iter().chain(of.repeats.iter().filter_map(|of| of.problem.as_ref()));
-        problems.map(|problem| format!("`{}` is left out: {problem}", of.architecture))
+        let named = |problem| format!("`{}` was not judged: {problem}", of.architecture);
+        let of_step = of.problem.iter().map(named);
+        of_step.chain(of.repeats.iter().filter_map(|it| {
+            let (network, repeat) = (&of.architecture, it.repeat);
+            Some(format!("`{network}`, training {repeat}, has no model: {}", it.problem.as_ref()?))
+        }))
     });
     let mut versions = finals.versions.iter().map(|(name, version)| format!("{name} {version}"));
     let files = finals.sha256.iter().map(|(file, sum)| format!("SHA-256 of `{file}`: `{sum}`"));
@@ -177,8 +181,8 @@ pub fn page(finals: &Finals) -> String {
         mark = mark(&search.trainer).map_or(String::new(), |mark| format!("**{mark}**")),
         results = finals.results.iter().map(result_row).join("\n"),
         notes = notes(finals),
-        comparisons = list(differences(finals).chain([control(finals)])),
-        chosen = chosen.map(network_row).join("\n"),
+        comparisons = list(differences(finals).chain(control(finals))),
+        chosen = chosen.networks().map(network_row).join("\n"),
         problems = list(problems),
         unfinished = if search.finished { "" } else { " (not finished)" },
         results_of_search = search.results,

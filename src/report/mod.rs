@@ -5,9 +5,7 @@
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
 //! [`finals`]: the long trainings after the search.
 
-#[allow(dead_code, reason = "for `ops/finalize`, which comes next")]
 pub mod certificate;
-#[allow(dead_code, reason = "for `ops/finalize`, which comes next")]
 pub mod finals;
 #[cfg(test)]
 mod golden;

@@ -73,7 +73,8 @@ fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
     )
     .unwrap();
     let finalize = ["finalize", "dir", "--top", "3", "--ensemble", "2", "--baselines", "mine.txt"];
-    experiment.run(&finalize).success().says("the networks of the trainer `synthetic` are made up");
+    let text = experiment.run(&finalize).success().stdout();
+    assert!(text.contains("top model") && text.contains("No test error is known"), "{text}");
 
     let networks = chosen(&experiment);
     let of_role = |role: &str| networks.iter().filter(|of| of.0 == role).map(|of| &of.1).collect();
@@ -120,6 +121,23 @@ fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
     let frozen = experiment.text("final/2-whole/experiment.yaml");
     for key in ["images: 0\n", "keep_models: all\n", "repeats: 3\n", "name: small-whole\n"] {
         assert!(frozen.contains(key), "{key} in {frozen}");
+    }
+    let table = experiment.text("final/summary.csv");
+    let table: Vec<BTreeMap<String, String>> =
+        csv::Reader::from_reader(table.as_bytes()).deserialize().map(Result::unwrap).collect();
+    assert!(table.iter().map(|row| &row["architecture"]).eq(networks.iter().map(|of| &of.1)));
+    for row in &table {
+        let found = accuracy(&row["architecture"]).unwrap_or(-1.0);
+        let shown = row["validation_accuracy"].parse::<f64>().unwrap_or(-1.0);
+        assert!((shown - found).abs() < 1e-9, "{row:?}");
+        let place = members.iter().take(2).position(|of| **of == row["architecture"]);
+        assert_eq!(row["place"], place.map_or(String::new(), |place| (place + 1).to_string()));
+        assert!(row["mean_test_error"].is_empty() && row["trainer"] == "synthetic");
+    }
+    let page = experiment.text("final/certificate.md");
+    assert!(page.contains(&format!("`{}`", members[0])) && page.contains("are made up"), "{page}");
+    for file in ["depth.csv", "reads.csv", "columns.csv", "recompute.py", "certificate.json"] {
+        assert!(!experiment.text(&format!("final/{file}")).is_empty());
     }
     let parent = experiment.path("");
     assert!(

@@ -12,6 +12,7 @@
 //! so the command can be killed, repeated, and run twice at once. A longer search changes nothing.
 
 mod networks;
+mod report;
 mod test;
 
 use std::path::{Path, PathBuf};
@@ -29,6 +30,7 @@ use crate::ops::train::LOCAL;
 use crate::ops::verify::Finding;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file;
+use crate::report::finals::Finals;
 use crate::space::Candidate;
 use crate::storage::fs::sealed;
 use crate::storage::search_state::Standing;
@@ -95,8 +97,8 @@ pub struct Finalize<'a> {
 }
 
 impl Finalize<'_> {
-    /// Does what is left to do. Returns why no test error is known, where it is not.
-    pub fn run(&mut self, parent: &Experiment) -> Result<Option<String>> {
+    /// Does what is left to do, and writes the report.
+    pub fn run(&mut self, parent: &Experiment) -> Result<Finals> {
         let place = parent.dir().root().join(FOLDER);
         let networks =
             Networks::open_or_choose(parent, &place.join(NETWORKS), self.options, self.given)?;
@@ -109,7 +111,8 @@ impl Finalize<'_> {
         if self.reads_test_again {
             test.plan_again(children)?;
         }
-        if test.is_done()? { Ok(None) } else { test.evaluate(children) }
+        let untested = if test.is_done()? { None } else { test.evaluate(children)? };
+        report::write(parent, &networks, children, untested)
     }
 
     /// Returns the experiment at `dir`, made and run to its end where it is not.

@@ -1,0 +1,158 @@
+//! What people read of the final trainings: tables, the certificate, the model of the winner. All of
+//! it follows from other files, and is written anew each time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use itertools::Itertools;
+
+use super::networks::{NETWORKS, Networks, came_of, iterations_of};
+use super::test::TestFolder;
+use super::{CERTIFICATE, VALIDATE, WHOLE};
+use crate::config::Strategy;
+use crate::model::{MeasuredError, ModelCard};
+use crate::ops::{Experiment, Refusal};
+use crate::regular_file::{self, LARGE};
+use crate::report::certificate::page;
+use crate::report::finals::{FinalNetwork, Finals, Outputs};
+use crate::report::tables::of_finals;
+use crate::storage::fs::{publish, sealed};
+use crate::storage::{ExperimentDir, Folder, StorageError};
+
+const MODEL: &str = "model";
+const TEST: &str = "test";
+const RECOMPUTE: &str = include_str!("../../../scripts/recompute-finals.py");
+
+/// `untested`: why no test error is known.
+pub fn write(
+    parent: &Experiment,
+    networks: &Networks,
+    [validate, whole]: [&Experiment; 2],
+    untested: Option<String>,
+) -> Result<Finals> {
+    let place = whole.dir().root().parent().context("an experiment below `final/`")?;
+    let mut finals = Finals {
+        search: networks.search.clone(),
+        control: networks.control.clone(),
+        search_epochs: parent.config().recipe.epochs,
+        final_epochs: validate.config().recipe.epochs,
+        validation_images: validate.validation_images(),
+        ensemble: networks.options.ensemble as usize,
+        untested,
+        networks: trained(networks, validate, whole, place)?,
+        reads: TestFolder::of(place).reads()?,
+        sha256: checksums(parent, place)?,
+        ..Finals::default()
+    }
+    .summed_up();
+    let model = model_of_winner(&finals, whole.dir());
+    let card = model.as_ref().and_then(|folder| ModelCard::read(folder).ok());
+    finals.versions = card.map(|card| card.versions).unwrap_or_default();
+    finals.versions.insert("metaqnn".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
+    let json = serde_json::to_string_pretty(&finals)? + "\n";
+    let texts = [
+        ("recompute.py", RECOMPUTE.to_owned()),
+        ("certificate.json", json),
+        (CERTIFICATE, page(&finals)),
+    ];
+    let texts = texts.map(|(name, text)| (name.to_owned(), text));
+    let tables = of_finals(&finals).files.into_iter().map(|file| (file.name, file.text));
+    for (name, text) in tables.chain(texts) {
+        publish::replace_file(&place.join(name), text.as_bytes())?;
+    }
+    if let Some(folder) = model {
+        let test = finals.results.first().and_then(|winner| winner.test.get(&1));
+        hand_out(&folder, &place.join(MODEL), test)?;
+    }
+    Ok(finals)
+}
+
+/// The networks of the first step, those of the second with what came of them there.
+fn trained(
+    networks: &Networks,
+    validate: &Experiment,
+    whole: &Experiment,
+    place: &Path,
+) -> Result<Vec<FinalNetwork>> {
+    let test = TestFolder::of(place);
+    let outputs =
+        |model: &Option<String>| model.as_ref().map_or(Ok(None), |model| test.read_outputs(model));
+    let iterations = iterations_of(whole)?;
+    let Strategy::List(list) = &whole.config().strategy else { return Ok(Vec::new()) };
+    let mut judged = networks.judged(validate)?;
+    for network in &mut judged {
+        network.validation = outputs(&network.model)?;
+        for candidate in list.iter().filter(|of| *of.architecture == network.architecture) {
+            let mut repeat = came_of(&iterations, whole, candidate);
+            repeat.test = outputs(&repeat.model)?;
+            network.repeats.push(repeat);
+        }
+    }
+    check_images(judged.iter().filter_map(|of| of.validation.as_ref()), place)?;
+    let repeats = judged.iter().flat_map(|of| &of.repeats);
+    check_images(repeats.filter_map(|of| of.test.as_ref()), place)?;
+    Ok(judged)
+}
+
+/// Checks that all outputs of a part are of the same images.
+fn check_images<'a>(outputs: impl Iterator<Item = &'a Outputs>, place: &Path) -> Result<()> {
+    let mut pairs = outputs.tuple_windows();
+    let differ = |(one, other): &(&Outputs, &Outputs)| {
+        (&one.labels, one.classes) != (&other.labels, other.classes)
+    };
+    let Some((one, other)) = pairs.find(differ) else { return Ok(()) };
+    let [one, other] = [one, other].map(|of| place.join(TEST).join(&of.file));
+    bail!(Refusal::Damage(format!(
+        "`{}` and `{}` are of different images (remove the damaged one: it is made again)",
+        one.display(),
+        other.display()
+    )))
+}
+
+/// Of what all else follows from, by paths below the search.
+fn checksums(parent: &Experiment, place: &Path) -> Result<BTreeMap<String, String>> {
+    let plans = publish::listing(&place.join(TEST), |name| name.starts_with("plan").then_some(()))?;
+    let children = [VALIDATE, WHOLE].map(|name| ExperimentDir::unchecked(&place.join(name)));
+    let children = children.iter().flat_map(|dir| [dir.configuration(), dir.replay_log()]);
+    let files = [parent.dir().configuration(), place.join(NETWORKS)].into_iter().chain(children);
+    let sum = |path: PathBuf| {
+        let bytes = regular_file::read(&path, LARGE)
+            .with_context(|| format!("failed to read `{}`", path.display()))?;
+        let name = path.strip_prefix(parent.dir().root()).unwrap_or(&path);
+        Ok((name.display().to_string(), sealed::checksum(&bytes)))
+    };
+    files.chain(plans.into_iter().map(|(_, path)| path)).map(sum).collect()
+}
+
+/// The folder of repeat 1 of the top model, where it was kept.
+fn model_of_winner(finals: &Finals, whole: &ExperimentDir) -> Option<PathBuf> {
+    let first = finals.selection().winner()?.repeats.iter().find(|of| of.repeat == 1)?;
+    let attempt = first.model.as_deref()?.strip_prefix(WHOLE)?.strip_prefix('-')?;
+    Some(whole.folder(Folder::Models).join(attempt))
+}
+
+/// Copies a model, with its test error, unless that copy is there.
+fn hand_out(folder: &Path, to: &Path, test: Option<&MeasuredError>) -> Result<()> {
+    let card = ModelCard::check_network(folder)?;
+    let is_same = |copy: &ModelCard| {
+        let mut weights = card.sha256.iter().filter(|(name, _)| name.ends_with("weight"));
+        copy.test.is_some() == test.is_some()
+            && weights.all(|(name, sum)| copy.sha256.get(name) == Some(sum))
+    };
+    if ModelCard::check(to).is_ok_and(|copy| is_same(&copy)) {
+        return Ok(());
+    }
+    if to.symlink_metadata().is_ok() {
+        publish::remove_folder(to)?;
+    }
+    publish::folder_once(to, |aside| {
+        let copied = ModelCard::copy(folder, aside)
+            .and_then(|card| ModelCard { test: test.cloned(), ..card }.complete(aside));
+        copied.map_err(|error| StorageError::Unusable {
+            path: folder.to_owned(),
+            problem: format!("cannot be copied: {error}"),
+        })
+    })?;
+    Ok(())
+}
