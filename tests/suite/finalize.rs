@@ -7,7 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use metaqnn::dataset::read_array;
+
 use crate::support::{Experiment, SMALL, wait_until};
+use crate::torch::{TINY, is_built, with_images, write_part};
 
 /// A search of 18 networks, whose best are trained twice as long.
 fn searched() -> Experiment {
@@ -264,6 +267,168 @@ fn a_network_whose_training_is_killed_with_the_command_is_not_passed_over() {
     let log = experiment.text("final/1-validate/replay.csv");
     assert!(!log.contains("quarantined") && !log.contains("exhausted"), "{log}");
     assert_eq!(results(&experiment, "1-validate").len(), chosen(&experiment).len());
+}
+
+/// A search of real networks, finalized as far as `options` and its images let it.
+fn tested(options: &[&str]) -> Experiment {
+    let experiment = with_images(&format!("{TINY}final_training: {{training: {{epochs: 3}}}}\n"));
+    write_part(&experiment.folder().join("data"), "t10k", 60);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    experiment.run(&[&["finalize", "dir", "--seeds", "2", "-q"], options].concat()).success();
+    experiment
+}
+
+fn reads(experiment: &Experiment) -> Vec<String> {
+    let folder = fs::read_dir(experiment.path("final/test/reads")).unwrap();
+    folder.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect()
+}
+
+fn outputs(experiment: &Experiment) -> BTreeMap<String, Vec<u8>> {
+    let mut outputs = files(&experiment.path("final/test"));
+    outputs.retain(|name, _| name.ends_with(".npz"));
+    outputs
+}
+
+#[test]
+fn each_model_is_tested_once_by_a_plan_made_before() {
+    if !is_built("each_model_is_tested_once_by_a_plan_made_before") {
+        return;
+    }
+    let experiment = tested(&[]);
+    let plan = experiment.text("final/test/plan.yaml");
+    let trained = |child: &str| {
+        results(&experiment, child).into_values().filter(|[event, ..]| event == "trained").count()
+    };
+    let [judged, whole] = ["1-validate", "2-whole"].map(trained);
+    let counts = ["part: validation", "part: test"].map(|part| plan.matches(part).count());
+    assert_eq!(counts, [judged, whole]);
+    assert_eq!((outputs(&experiment).len(), reads(&experiment).len()), (judged + whole, 1));
+    assert_eq!(reads(&experiment)[0].matches("- 2-whole-").count(), whole, "and no other model");
+
+    // Outputs of the validation part have the accuracy of the training, those of the test part its
+    // labels.
+    let mut log = csv::Reader::from_path(experiment.path("final/1-validate/replay.csv")).unwrap();
+    let rows = log.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
+    for row in rows.filter(|row| row["event"] == "trained") {
+        let name = format!("final/test/1-validate-{:0>6}.{}.npz", row["iteration"], row["attempt"]);
+        let (right, labels) = hits(&experiment.path(&name));
+        let accuracy: f64 = row["best_validation_accuracy"].parse().unwrap();
+        assert!((right as f64 / 40.0 - accuracy).abs() < 1e-6 && labels.len() == 40, "{row:?}");
+    }
+    for name in outputs(&experiment).keys().filter(|name| name.contains("2-whole")) {
+        let (_, labels) = hits(Path::new(name));
+        assert!((0..60).map(|image| image % 2).eq(labels), "{name}");
+    }
+
+    let before = files(&experiment.path("final"));
+    experiment.run(&["finalize", "dir", "-q"]).success();
+    assert_eq!(files(&experiment.path("final")), before, "nothing is read again");
+    let again = ["finalize", "dir", "--read-test-again"];
+    let problem = "`--read-test-again`: the models are those of";
+    experiment.run(&again).fails_with(2).says(problem);
+    experiment.run(&["verify", "dir"]).success();
+}
+
+fn hits(path: &Path) -> (usize, Vec<i64>) {
+    let labels = read_array(path, "labels").unwrap().integers().unwrap();
+    let probabilities = read_array(path, "probabilities").unwrap().numbers().unwrap();
+    let is_right = |(row, label): &(&[f32], &i64)| (row[1] > row[0]) == (**label == 1);
+    (probabilities.chunks(2).zip(&labels).filter(is_right).count(), labels)
+}
+
+#[test]
+fn every_opening_of_the_test_part_is_recorded_before_it_and_other_models_are_refused() {
+    if !is_built(
+        "every_opening_of_the_test_part_is_recorded_before_it_and_other_models_are_refused",
+    ) {
+        return;
+    }
+    let experiment = tested(&[]);
+    let before = outputs(&experiment);
+    let lost = before.keys().find(|name| name.contains("2-whole")).unwrap();
+    fs::remove_file(lost).unwrap();
+    let images = experiment.folder().join("data/t10k-images-idx3-ubyte");
+    let whole = fs::read(&images).unwrap();
+    fs::write(&images, "no images").unwrap();
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(4).says("t10k-images-idx3-ubyte");
+    assert_eq!(reads(&experiment).len(), 2);
+    fs::write(&images, whole).unwrap();
+    experiment.run(&["finalize", "dir", "-q"]).success();
+    assert_eq!((outputs(&experiment), reads(&experiment).len()), (before.clone(), 3));
+    assert!(reads(&experiment).iter().all(|read| read.contains("plan: 1")));
+    assert!(!experiment.text("final/test/plan.yaml").is_empty());
+    let work = fs::read_dir(experiment.path("final/test")).unwrap();
+    let work = work.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
+    assert_eq!(work, 1, "`reads` alone");
+
+    // Another model in the place of one of the plan.
+    fs::remove_file(lost).unwrap();
+    let model = Path::new(lost).file_stem().unwrap().to_str().unwrap().replace("2-whole-", "");
+    let folder = experiment.path("final/2-whole/models").join(&model);
+    let other = fs::read_dir(experiment.path("final/1-validate/models")).unwrap().next().unwrap();
+    fs::rename(&folder, experiment.folder().join("kept")).unwrap();
+    copy(&other.unwrap().path(), &folder);
+    let problem = format!("2-whole/models/{model}` is not the model that `");
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(&problem);
+    assert_eq!(reads(&experiment).len(), 3, "nothing was opened");
+    fs::remove_dir_all(&folder).unwrap();
+    let again = ["finalize", "dir", "--read-test-again"];
+    experiment.run(&again).success().says(&format!("2-whole/models/{model}` is not there"));
+    let plan = experiment.text("final/test/plan.2.yaml");
+    assert!(!plan.contains(&format!("2-whole-{model}")) && plan.contains("part: test"), "{plan}");
+    assert_eq!(reads(&experiment).iter().filter(|read| read.contains("plan: 2")).count(), 1);
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn without_test_images_the_test_is_left_out_and_made_up_for_when_there_are_some() {
+    if !is_built("without_test_images_the_test_is_left_out_and_made_up_for_when_there_are_some") {
+        return;
+    }
+    let experiment = with_images(TINY);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let finalize = ["finalize", "dir", "--seeds", "1", "--top", "1", "--per-depth", "0"];
+    experiment.run(&finalize).success().says("found no `t10k-images-idx3-ubyte`");
+    assert!(!experiment.path("final/test").exists());
+    write_part(&experiment.folder().join("data"), "t10k", 60);
+    assert!(experiment.run(&["status", "dir"]).success().stdout().contains("next is `test`"));
+    experiment.run(&finalize).success();
+    assert_eq!(reads(&experiment).len(), 1);
+}
+
+#[test]
+fn killed_at_any_moment_real_trainings_and_outputs_are_the_same() {
+    if !is_built("killed_at_any_moment_real_trainings_and_outputs_are_the_same") {
+        return;
+    }
+    let options = ["--top", "2", "--per-depth", "0"];
+    let whole = tested(&options);
+    let experiment = with_images(&format!("{TINY}final_training: {{training: {{epochs: 3}}}}\n"));
+    write_part(&experiment.folder().join("data"), "t10k", 60);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let finalize = [&["finalize", "dir", "--seeds", "2", "-q"], &options[..]].concat();
+    for kill in 0..12_u64 {
+        let mut command = experiment.command(&finalize);
+        let mut child = command.process_group(0).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(100 + kill * 137 % 900));
+        let group = rustix::process::Pid::from_child(&child);
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        child.wait().unwrap();
+    }
+    experiment.run(&finalize).success();
+    for child in ["1-validate", "2-whole"] {
+        assert_eq!(results(&experiment, child), results(&whole, child), "{child}");
+    }
+    let bytes = |of: &Experiment| outputs(of).into_values().collect::<BTreeSet<_>>();
+    assert_eq!(bytes(&experiment), bytes(&whole), "whatever iteration they were of");
+    assert!(!reads(&experiment).is_empty());
 }
 
 #[test]

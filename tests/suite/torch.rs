@@ -6,6 +6,11 @@ use crate::support::{Experiment, Program, make_program, skip};
 
 /// Images of 8 x 8 pixels in two classes: bright above, or bright below.
 pub fn write_images(folder: &std::path::Path, count: usize) {
+    write_part(folder, "train", count);
+}
+
+/// The same as the files of a part, `train` or `t10k`.
+pub fn write_part(folder: &std::path::Path, part: &str, count: usize) {
     fs::create_dir_all(folder).unwrap();
     let mut images = vec![0, 0, 8, 3];
     let mut labels = vec![0, 0, 8, 1];
@@ -22,8 +27,8 @@ pub fn write_images(folder: &std::path::Path, count: usize) {
             images.push(if is_bright { 180 } else { 40 } + noise as u8);
         }
     }
-    fs::write(folder.join("train-images-idx3-ubyte"), images).unwrap();
-    fs::write(folder.join("train-labels-idx1-ubyte"), labels).unwrap();
+    fs::write(folder.join(format!("{part}-images-idx3-ubyte")), images).unwrap();
+    fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), labels).unwrap();
 }
 
 /// A search of four networks on [`write_images`].
@@ -37,13 +42,13 @@ epsilon_schedule:
 training: {epochs: 2, batch_size: 16, device: cpu, threads: 1}
 ";
 
-fn with_images(config: &str) -> Experiment {
+pub fn with_images(config: &str) -> Experiment {
     let experiment = Experiment::with(config);
     write_images(&experiment.folder().join("data"), 200);
     experiment
 }
 
-fn is_built(test: &str) -> bool {
+pub fn is_built(test: &str) -> bool {
     if cfg!(feature = "torch") {
         return true;
     }

@@ -43,6 +43,7 @@ fn request(folder: &Path, batch_size: u32) -> Request {
         checkpoint: None,
         resume: false,
         model: None,
+        initial_weights: None,
         seconds_left: None,
         threads: 1,
         recipe: Recipe {
