@@ -8,7 +8,7 @@ use clap::{ArgMatches, Args};
 
 use super::printer::Printer;
 use super::progress::Progress;
-use crate::ops::finalize::{Finalize, FinalizeOptions};
+use crate::ops::finalize::{FinalizeOptions, finalize};
 use crate::ops::{Experiment, run::run as train, status};
 use crate::report::certificate::finals_text;
 use crate::storage::Trust;
@@ -33,9 +33,6 @@ pub struct FinalizeArgs {
     dir: PathBuf,
     #[command(flatten)]
     options: FinalizeOptions,
-    /// Read the test images once more, for other models than those planned (the certificate says so)
-    #[arg(long)]
-    read_test_again: bool,
     /// How many networks are trained at the same time
     #[arg(long, default_value_t = 1, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -48,18 +45,13 @@ pub struct FinalizeArgs {
 pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Printer) -> Result<()> {
     let parent = Experiment::open(&args.dir)?.trusted_by(trust)?;
     let is_given = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
-    let given: Vec<_> = given.ids().map(clap::Id::as_str).filter(is_given).collect();
-    let mut finalize = Finalize {
-        options: &args.options.clone().absolute()?,
-        given: &given,
-        reads_test_again: args.read_test_again,
-        train: &mut |child| {
-            let before = status::status(child)?;
-            printer.note(&format!("`{}`:", child.dir().root().display()));
-            let mut progress = Progress::new(printer, args.workers, Some(&before));
-            train(child, args.workers, &mut |worker, event| progress.show(worker, event))
-        },
-    };
-    let finals = finalize.run(&parent)?;
+    let given = given.ids().map(clap::Id::as_str).filter(is_given).map(str::to_owned).collect();
+    let options = FinalizeOptions { given, ..args.options.clone() }.absolute()?;
+    let finals = finalize(&parent, &options, &mut |child| {
+        let before = status::status(child)?;
+        printer.note(&format!("`{}`:", child.dir().root().display()));
+        let mut progress = Progress::new(printer, args.workers, Some(&before));
+        train(child, args.workers, &mut |worker, event| progress.show(worker, event))
+    })?;
     printer.answer(args.json, &finals, finals_text(&finals))
 }

@@ -192,7 +192,6 @@ fn other_options_are_refused_by_name_and_bad_ones_before_anything_is_made() {
     refused(&["--seeds", "5"], "`--seeds` is 5 here, and 3 in `");
     refused(&["--per-depth", "2"], "`--per-depth` is 2 here");
     refused(&["--baselines", "mine.txt"], "`--baselines` is \"");
-    refused(&["--read-test-again"], "`--read-test-again`: the test images were not read yet");
     let unsearched = Experiment::init(SMALL);
     unsearched.run(&["finalize", "dir"]).fails_with(2).says("no network of it is trained");
     assert!(!unsearched.path("final").exists());

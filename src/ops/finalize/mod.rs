@@ -45,98 +45,35 @@ const VALIDATE: &str = "1-validate";
 const WHOLE: &str = "2-whole";
 const CERTIFICATE: &str = "certificate.md";
 
-/// What is there of each step.
-#[derive(Debug, Clone, Copy)]
-struct Existing {
-    /// The trainings left of each child; `None` where it is not made.
-    left: [Option<usize>; 2],
-    is_tested: bool,
-    is_reported: bool,
-}
-
-impl Existing {
-    fn look(place: &Path) -> Result<Self> {
-        sealed::read::<Networks>(&place.join(NETWORKS))?;
-        let open = |name: &&str| {
-            let dir = place.join(name);
-            ExperimentDir::is_at(&dir).then(|| Experiment::open(&dir)).transpose()
-        };
-        let [validate, whole] = [open(&VALIDATE)?, open(&WHOLE)?];
-        let left = |child: &Option<Experiment>| child.as_ref().map(trainings_left).transpose();
-        let is_tested = match &whole {
-            Some(whole) => TestFolder::of(place).is_done()? || why_left_out(whole)?.is_some(),
-            None => false,
-        };
-        let is_reported = place.join(CERTIFICATE).exists();
-        Ok(Self { left: [left(&validate)?, left(&whole)?], is_tested, is_reported })
-    }
-
-    /// The first step that is not done.
-    fn next(self) -> Option<String> {
-        let train = |name: &str, left: Option<usize>| match left {
-            Some(0) => None,
-            Some(left) => Some(format!("`{name}` ({left} trainings left)")),
-            None => Some(format!("`{name}`")),
-        };
-        let [validate, whole] = self.left;
-        train(VALIDATE, validate)
-            .or_else(|| train(WHOLE, whole))
-            .or_else(|| (!self.is_tested).then(|| "`test`".to_owned()))
-            .or_else(|| (!self.is_reported).then(|| "the report".to_owned()))
-    }
-}
-
-/// What is asked for once, besides the networks.
-pub struct Finalize<'a> {
-    pub options: &'a FinalizeOptions,
-    /// The names of those that must be as they were when the networks were chosen.
-    pub given: &'a [&'a str],
-    pub reads_test_again: bool,
-    /// Trains an experiment to its end.
-    pub train: &'a mut dyn FnMut(&Experiment) -> Result<()>,
-}
-
-impl Finalize<'_> {
-    /// Does what is left to do, and writes the report.
-    pub fn run(&mut self, parent: &Experiment) -> Result<Finals> {
-        let place = parent.dir().root().join(FOLDER);
-        let networks =
-            Networks::open_or_choose(parent, &place.join(NETWORKS), self.options, self.given)?;
-        let validate =
-            self.trained(parent, &place.join(VALIDATE), || networks.validate_config(parent))?;
-        // Once it is made, its list is the choice: a late result of the first step changes nothing.
-        let whole =
-            self.trained(parent, &place.join(WHOLE), || networks.whole_config(&validate))?;
-        let (test, children) = (TestFolder::of(&place), [&validate, &whole]);
-        if self.reads_test_again {
-            test.plan_again(children)?;
-        }
-        let untested = if test.is_done()? { None } else { test.evaluate(children)? };
-        report::write(parent, &networks, children, untested)
-    }
-
-    /// Returns the experiment at `dir`, made and run to its end where it is not.
-    fn trained(
-        &mut self,
-        parent: &Experiment,
-        dir: &Path,
-        config: impl FnOnce() -> Result<ValidConfig>,
-    ) -> Result<Experiment> {
-        let child = open_or_make(dir, parent.trust, config)?;
+/// Does what is left to do, and writes the report; `train` trains an experiment to its end.
+pub fn finalize(
+    parent: &Experiment,
+    options: &FinalizeOptions,
+    train: &mut dyn FnMut(&Experiment) -> Result<()>,
+) -> Result<Finals> {
+    let place = parent.dir().root().join(FOLDER);
+    let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
+    let mut trained = |step: &str, config: &dyn Fn() -> Result<ValidConfig>| {
+        let child = open_or_make(&place.join(step), parent.trust, config)?;
         if trainings_left(&child)? > 0 {
             excuse(&child)?;
-            (self.train)(&child)?;
-            if trainings_left(&child)? > 0 {
-                bail!(Refusal::TryAgain(format!(
-                    "`{}` was halted (the same command goes on)",
-                    dir.display()
-                )));
+            train(&child)?;
+        }
+        // It may have been killed before its last view and tables.
+        reduce(&child, &EndedJobs::None)?;
+        match trainings_left(&child)? {
+            0 => child.reopened(),
+            _ => {
+                bail!(Refusal::TryAgain(format!("`{step}` was halted (the same command goes on)")))
             }
         }
-        // It may have been killed before its last views and tables.
-        reduce(&child, &EndedJobs::None)?;
-        child.reopened()
-    }
+    };
+    let validate = trained(VALIDATE, &|| networks.validate_config(parent))?;
+    // Once it is made, its list is the choice: a late result of the first step changes nothing.
+    let whole = trained(WHOLE, &|| networks.whole_config(&validate))?;
+    let children = [&validate, &whole];
+    let untested = TestFolder::of(&place).evaluate(children, options.read_test_again)?;
+    report::write(parent, &networks, children, untested)
 }
 
 /// Those without a result that are not quarantined.
@@ -193,10 +130,28 @@ pub fn progress(parent: &Experiment) -> Option<String> {
     if !place.join(NETWORKS).exists() {
         return None;
     }
-    let state = match Existing::look(&place).map(Existing::next) {
+    let state = match next_step(&place) {
         Ok(Some(step)) => format!("next is {step}: `metaqnn finalize {}`", root.display()),
         Ok(None) => format!("done, see `{}`", place.join(CERTIFICATE).display()),
         Err(error) => format!("{error:#}"),
     };
     Some(format!("Final trainings: {state}."))
+}
+
+/// The first step that is not done, from what is there.
+fn next_step(place: &Path) -> Result<Option<String>> {
+    sealed::read::<Networks>(&place.join(NETWORKS))?;
+    for step in [VALIDATE, WHOLE] {
+        let dir = place.join(step);
+        let child = ExperimentDir::is_at(&dir).then(|| Experiment::open(&dir)).transpose()?;
+        let left = child.as_ref().map(trainings_left).transpose()?;
+        if left != Some(0) {
+            let left = left.map_or(String::new(), |left| format!(" ({left} trainings left)"));
+            return Ok(Some(format!("`{step}`{left}")));
+        }
+    }
+    let is_tested = TestFolder::of(place).is_done()?
+        || why_left_out(&Experiment::open(&place.join(WHOLE))?)?.is_some();
+    let steps = [(is_tested, "`test`"), (place.join(CERTIFICATE).exists(), "the report")];
+    Ok(steps.into_iter().find(|(is_done, _)| !is_done).map(|(_, step)| step.to_owned()))
 }

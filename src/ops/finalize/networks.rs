@@ -1,6 +1,5 @@
 //! Which networks are trained for long, as `networks.yaml` keeps them, and what came of that.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -8,7 +7,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::config::ValidConfig;
-use crate::ops::finalize::test::model_name;
+use crate::ops::finalize::test::{make_folder, model_name};
 use crate::ops::init::{absolute, final_list, images_of};
 use crate::ops::journal::Journal;
 use crate::ops::list::{adapted, ranked, read, select};
@@ -50,6 +49,15 @@ pub struct FinalizeOptions {
     /// random phase of DIR: for a comparison at equal cost
     #[arg(long, value_name = "EXPERIMENT")]
     pub control: Option<PathBuf>,
+    /// Read the test images once more, for other models than those planned (the certificate says
+    /// so)
+    #[arg(long)]
+    #[serde(skip)]
+    pub read_test_again: bool,
+    /// The names of those that must be as they were when the networks were chosen.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub given: Vec<String>,
 }
 
 /// `networks.yaml`: all that is taken from the search, so that its later results change nothing.
@@ -85,35 +93,30 @@ impl FinalizeOptions {
 }
 
 impl Networks {
-    /// Reads them, or chooses them once. `given`: the names of the options that must be as they
-    /// were then.
+    /// Reads them, or chooses them once.
     pub fn open_or_choose(
         parent: &Experiment,
         path: &Path,
         options: &FinalizeOptions,
-        given: &[&str],
     ) -> Result<Self> {
         if !path.exists() {
             let networks = Self::choose(parent, options)?;
             // What cannot be trained is refused before anything is made.
             networks.validate_config(parent)?;
-            let folder = path.parent().unwrap_or(path);
-            fs::create_dir_all(folder)
-                .with_context(|| format!("failed to make `{}`", folder.display()))?;
+            make_folder(path.parent().unwrap_or(path))?;
             sealed::publish_once(path, &networks)?;
         }
         let networks: Self = sealed::read(path)?;
-        let [there, here] = [&networks.options, options].map(serde_json::to_value);
-        let (there, here) = (there?, here?);
-        if let Some(name) = given.iter().find(|name| there.get(name) != here.get(name)) {
+        let there = serde_json::to_value(&networks.options)?;
+        let here = serde_json::to_value(options)?;
+        if let Some(name) = options.given.iter().find(|name| there.get(name) != here.get(name)) {
             bail!(Refusal::Usage(format!(
-                "`--{}` is {} here, and {} in `{}`, by which the networks are chosen once (leave \
-                 it out to go on; to begin anew, move `{}` away)",
+                "`--{}` is {} here, and {} in `{}`, by which networks are chosen once (leave it \
+                 out to go on; move the folder away to begin anew)",
                 name.replace('_', "-"),
                 here[name],
                 there[name],
-                path.display(),
-                path.parent().unwrap_or(path).display()
+                path.display()
             )));
         }
         Ok(networks)
@@ -200,8 +203,20 @@ impl Networks {
             *training = training.saturating_add(judging.try_into().unwrap_or(u32::MAX));
         }
         config.data.validation.images = Some(0);
-        config.strategy.list.architectures = self.chosen(validate)?;
-        config.strategy.list.repeats = self.options.seeds;
+        let judged = self.judged(validate)?;
+        let selection = Selection::of(&judged, self.options.ensemble as usize);
+        if selection.winner().is_none() {
+            bail!(Refusal::Environment(format!(
+                "no network of the search has a validation accuracy in `{}`, so that none can be \
+                 chosen (`metaqnn status` and the logs in its `curves` say why; correct the \
+                 trainer, or begin a search with another `final_training`; then move the folder \
+                 above it away)",
+                validate.dir().root().display()
+            )));
+        }
+        let list = &mut config.strategy.list;
+        list.architectures = selection.networks().map(|of| of.architecture.clone()).collect();
+        list.repeats = self.options.seeds;
         absolute(config, validate.dir().root())
     }
 
@@ -219,41 +234,22 @@ impl Networks {
         let judge = |chosen: &ChosenNetwork| {
             let candidate = Candidate::once(chosen.architecture.clone());
             let result = result_of(&iterations, &candidate);
-            let FinalRepeat { seconds, model, problem, .. } =
-                came_of(&iterations, validate, &candidate);
+            let trained = result.filter(|row| row.event == Event::Trained);
+            let of = came_of(&iterations, validate, &candidate);
             FinalNetwork {
                 role: chosen.role,
                 architecture: chosen.architecture.clone(),
                 layers: result.and_then(|row| row.layers),
                 parameters: result.and_then(|row| row.parameters),
                 search_accuracy: chosen.search_accuracy,
-                validation_accuracy: result
-                    .filter(|row| row.event == Event::Trained)
-                    .and_then(|row| row.best_validation_accuracy),
-                problem,
-                seconds,
-                model,
+                validation_accuracy: trained.and_then(|row| row.best_validation_accuracy),
+                problem: of.problem,
+                seconds: of.seconds,
+                model: of.model,
                 ..FinalNetwork::default()
             }
         };
         Ok(self.networks.iter().map(judge).collect())
-    }
-
-    /// The networks of the second step, in order.
-    fn chosen(&self, validate: &Experiment) -> Result<Vec<String>> {
-        let judged = self.judged(validate)?;
-        let selection = Selection::of(&judged, self.options.ensemble as usize);
-        if selection.winner().is_none() {
-            let place = validate.dir().root();
-            bail!(Refusal::Environment(format!(
-                "no network of the search has a validation accuracy in `{}`, so that none can be \
-                 chosen (`metaqnn status` and the logs in its `curves` say why; correct the \
-                 trainer, or begin a search with another `final_training`; then move `{}` away)",
-                place.display(),
-                place.parent().unwrap_or(place).display()
-            )));
-        }
-        Ok(selection.networks().map(|of| of.architecture.clone()).collect())
     }
 }
 

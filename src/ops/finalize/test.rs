@@ -23,7 +23,7 @@ use crate::report::finals::{Outputs, Read};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::fs::{sealed, yaml};
 use crate::storage::{Attempt, Event, Row, dir::number};
-use crate::training::protocol::{EvaluatedPart, Evaluation, VERSION};
+use crate::training::protocol::{EvaluatedPart, Evaluation, Request, VERSION};
 use crate::training::{TrainerKind, TrainingEnd, evaluate};
 
 /// The name of outputs of a model of a child: `1-validate-000001.1`.
@@ -33,15 +33,17 @@ pub fn model_name(child: &Experiment, attempt: Attempt) -> String {
 }
 
 /// `plan.yaml`, and with `--read-test-again` `plan.2.yaml` and so on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TestPlan {
+    plan: u32,
     models: Vec<PlannedModel>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PlannedModel {
+    /// The name of its outputs.
     model: String,
     /// Below `final/`.
     folder: PathBuf,
@@ -56,34 +58,32 @@ pub struct TestFolder {
     root: PathBuf,
 }
 
+/// What the models of `1-validate`, and those of `2-whole`, are evaluated on.
+const PARTS: [EvaluatedPart; 2] = [EvaluatedPart::Validation, EvaluatedPart::Test];
+
 impl TestFolder {
     pub fn of(place: &Path) -> Self {
         Self { place: place.to_owned(), root: place.join("test") }
     }
 
-    fn plan(&self, plan: u32) -> PathBuf {
+    /// `<name>.<end>` of the first plan, `<name>.2.<end>` of the second one.
+    fn path(&self, name: &str, plan: u32, end: &str) -> PathBuf {
         let again = if plan == 1 { String::new() } else { format!(".{plan}") };
-        self.root.join(format!("plan{again}.yaml"))
+        self.root.join(format!("{name}{again}.{end}"))
     }
 
-    fn newest_plan(&self) -> Result<Option<(u32, TestPlan)>> {
+    fn newest_plan(&self) -> Result<Option<TestPlan>> {
         let plans = publish::listing(&self.root, |name| match name {
             "plan.yaml" => Some(1),
             _ => number(name.strip_prefix("plan.")?.strip_suffix(".yaml")?, 1),
         })?;
-        let Some((plan, path)) = plans.last() else { return Ok(None) };
-        Ok(Some((u32::try_from(*plan)?, sealed::read(path)?)))
-    }
-
-    fn outputs(&self, plan: u32, model: &str) -> PathBuf {
-        let again = if plan == 1 { String::new() } else { format!(".{plan}") };
-        self.root.join(format!("{model}{again}.npz"))
+        Ok(plans.last().map(|(_, path)| sealed::read(path)).transpose()?)
     }
 
     /// Of the newest plan; `None` where the model is not in it, or not evaluated.
     pub fn read_outputs(&self, model: &str) -> Result<Option<Outputs>> {
-        let Some((plan, TestPlan { models })) = self.newest_plan()? else { return Ok(None) };
-        let path = self.outputs(plan, model);
+        let Some(TestPlan { plan, models }) = self.newest_plan()? else { return Ok(None) };
+        let path = self.path(model, plan, "npz");
         let is_there = models.iter().any(|of| of.model == model) && path.exists();
         is_there.then(|| outputs_in(&path)).transpose()
     }
@@ -100,13 +100,15 @@ impl TestFolder {
 
     /// Whether nothing is left to evaluate.
     pub fn is_done(&self) -> Result<bool> {
-        let Some((plan, TestPlan { models })) = self.newest_plan()? else { return Ok(false) };
-        Ok(models.iter().all(|of| self.outputs(plan, &of.model).exists()))
+        let is_done = |TestPlan { plan, models }: TestPlan| {
+            models.iter().all(|of| self.path(&of.model, plan, "npz").exists())
+        };
+        Ok(self.newest_plan()?.is_some_and(is_done))
     }
 
     /// What of its files is damaged.
     pub fn damage(&self) -> Vec<anyhow::Error> {
-        let models = self.newest_plan().map(|plan| plan.map_or_else(Vec::new, |(_, of)| of.models));
+        let models = self.newest_plan().map(|plan| plan.map_or_else(Vec::new, |it| it.models));
         let outputs = |models: Vec<PlannedModel>| {
             models.iter().filter_map(|of| self.read_outputs(&of.model).err()).collect()
         };
@@ -114,29 +116,11 @@ impl TestFolder {
         outputs.into_iter().chain(self.reads().err()).collect()
     }
 
-    /// Makes another plan, where there are other models than those of the newest.
-    pub fn plan_again(&self, children: [&Experiment; 2]) -> Result<()> {
+    /// Evaluates what the newest plan names: the first, or `again` one of other models. Returns why
+    /// not, where it is left out.
+    pub fn evaluate(&self, children: [&Experiment; 2], again: bool) -> Result<Option<String>> {
         let newest = self.newest_plan()?;
-        let models = self.trained_models(children)?;
-        match newest {
-            Some((plan, newest)) if newest.models != models => {
-                sealed::publish_once(&self.plan(plan + 1), &TestPlan { models })?;
-                Ok(())
-            }
-            newest => bail!(Refusal::Usage(format!(
-                "`--read-test-again`: {} (leave it out)",
-                match newest {
-                    None => "the test images were not read yet".to_owned(),
-                    Some((plan, _)) =>
-                        format!("the models are those of `{}`", self.plan(plan).display()),
-                }
-            ))),
-        }
-    }
-
-    /// Evaluates what the plan names, which is made once. Returns why not, where it is left out.
-    pub fn evaluate(&self, children: [&Experiment; 2]) -> Result<Option<String>> {
-        if self.newest_plan()?.is_none() {
+        if newest.is_none() || again {
             if let Some(why) = why_left_out(children[1])? {
                 return Ok(Some(why));
             }
@@ -144,34 +128,37 @@ impl TestFolder {
             if !models.iter().any(|of| of.part == EvaluatedPart::Test) {
                 return Ok(Some("the trainer has kept no model".to_owned()));
             }
+            if newest.as_ref().is_some_and(|newest| newest.models == models) {
+                let problem = "the models are those of the newest plan (leave it out)";
+                bail!(Refusal::Usage(format!("`--read-test-again`: {problem}")));
+            }
             make_folder(&self.root.join("reads"))?;
-            sealed::publish_once(&self.plan(1), &TestPlan { models })?;
+            let plan = newest.map_or(1, |newest| newest.plan + 1);
+            sealed::publish_once(&self.path("plan", plan, "yaml"), &TestPlan { plan, models })?;
         }
-        let Some((plan, TestPlan { models })) = self.newest_plan()? else {
-            bail!(Refusal::TryAgain(format!("`{}` has vanished", self.plan(1).display())));
+        let Some(plan) = self.newest_plan()?.filter(|_| !self.is_done().unwrap_or(false)) else {
+            return Ok(None);
         };
         let work = self.work_folder()?;
-        let parts = [EvaluatedPart::Validation, EvaluatedPart::Test];
         let mut why = None;
-        for (part, child) in parts.into_iter().zip(children) {
-            let is_there = |of: &PlannedModel| self.outputs(plan, &of.model).exists();
-            let of_part = models.iter().filter(|of| of.part == part);
-            let missing: Vec<_> = of_part.filter(|of| !is_there(of)).collect();
+        for (part, child) in PARTS.into_iter().zip(children) {
+            let is_missing = |of: &&PlannedModel| {
+                of.part == part && !self.path(&of.model, plan.plan, "npz").exists()
+            };
+            let missing: Vec<_> = plan.models.iter().filter(is_missing).collect();
             if why.is_none() && !missing.is_empty() {
-                why = self.evaluate_part(plan, &part, child, &missing, &work)?;
+                why = self.evaluate_part(plan.plan, &missing, child, &work)?;
             }
         }
         // After an error it stays to be looked at, until another process works here.
-        regular_file::remove_folder(&work)
-            .with_context(|| format!("failed to remove `{}`", work.display()))?;
+        regular_file::remove_folder(&work)?;
         Ok(why)
     }
 
     /// Of each network that was trained to the end, where its model is there.
     fn trained_models(&self, children: [&Experiment; 2]) -> Result<Vec<PlannedModel>> {
-        let parts = [EvaluatedPart::Validation, EvaluatedPart::Test];
         let mut models = Vec::new();
-        for (part, child) in parts.into_iter().zip(children) {
+        for (part, child) in PARTS.into_iter().zip(children) {
             let journal = Journal::open_to_look(child)?;
             let trained = journal.rows().iter().filter(|row| row.event == Event::Trained);
             for attempt in trained.filter_map(Row::attempt) {
@@ -191,50 +178,49 @@ impl TestFolder {
         Ok(models)
     }
 
+    /// Evaluates models of one part, and publishes their outputs.
     fn evaluate_part(
         &self,
         plan: u32,
-        part: &EvaluatedPart,
-        child: &Experiment,
         missing: &[&PlannedModel],
+        child: &Experiment,
         work: &Path,
     ) -> Result<Option<String>> {
-        let output = work.join("outputs");
-        let mut models = Vec::new();
-        for of in missing {
-            let copy = work.join(&of.model);
-            [&copy, &output].into_iter().try_for_each(|folder| make_folder(folder))?;
-            let folder = self.place.join(&of.folder);
+        let (part, output) = (missing[0].part.clone(), work.join("outputs"));
+        make_folder(&output)?;
+        let models = missing.iter().map(|of| {
+            let (folder, copy) = (self.place.join(&of.folder), work.join(&of.model));
+            make_folder(&copy)?;
             if ModelCard::copy(&folder, &copy)?.checksum() != of.sha256 {
                 bail!(Refusal::Damage(format!(
                     "`{}` is not the model that `{}` names (put it back from a copy; \
                      `--read-test-again` reads the test images once more, for the models there \
                      are, and the certificate says so)",
                     folder.display(),
-                    self.plan(plan).display()
+                    self.path("plan", plan, "yaml").display()
                 )));
             }
-            models.push(copy);
-        }
+            Ok(copy)
+        });
+        let models = models.collect::<Result<_>>()?;
         child.check_data()?;
-        let threads = child
-            .config()
-            .recipe
-            .threads
-            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZero::get) as u32);
-        let request = rehearsal(child, threads)?;
+        let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
+        let threads = child.config().recipe.threads.unwrap_or_else(cores);
+        let Request { data, experiment_seed, recipe, .. } = rehearsal(child, threads)?;
+        let (protocol, is_test) = (VERSION, part == EvaluatedPart::Test);
+        let is_command = recipe.trainer == TrainerKind::Command;
         let asked = Evaluation {
-            protocol: VERSION,
+            protocol,
             models,
-            part: part.clone(),
+            part,
             output: output.clone(),
-            data: request.data,
-            experiment_seed: request.experiment_seed,
+            data,
+            experiment_seed,
             threads,
-            recipe: request.recipe,
+            recipe,
         };
         let interrupt = catch_interrupts()?;
-        if *part == EvaluatedPart::Test {
+        if is_test {
             self.publish_read(plan, missing)?;
         }
         match evaluate(asked, &work.join("log"), interrupt) {
@@ -243,21 +229,17 @@ impl TestFolder {
                 "interrupted (the same command goes on where it was)".to_owned()
             )),
             // Other trainers need not answer.
-            Err(error) if child.config().recipe.trainer == TrainerKind::Command => {
+            Err(error) if is_command => {
                 return Ok(Some(format!("the trainer evaluates no models: {error}")));
             }
-            ended => {
-                let ended = ended?;
-                bail!(Refusal::Environment(format!("the trainer ended otherwise: {ended:?}")));
-            }
+            ended => bail!(Refusal::Environment(format!("the trainer ended: {:?}", ended?))),
         }
         for of in missing {
-            let (made, path) =
-                (output.join(format!("{}.npz", of.model)), self.outputs(plan, &of.model));
+            let made = output.join(format!("{}.npz", of.model));
             outputs_in(&made)?;
-            let bytes = regular_file::read(&made, LARGE)?;
+            let (bytes, path) = (read(&made)?, self.path(&of.model, plan, "npz"));
             if publish::file_once(&path, &bytes)? == Published::AlreadyThere
-                && regular_file::read(&path, LARGE)? != bytes
+                && read(&path)? != bytes
             {
                 bail!(Refusal::Damage(format!(
                     "`{}` and `{}` differ, and are of the same model (the first one stays; another \
@@ -287,43 +269,43 @@ impl TestFolder {
 
     /// A folder of this process alone; those of processes that are gone are removed.
     fn work_folder(&self) -> Result<PathBuf> {
-        let process = |name: &str| {
-            let process = name.strip_prefix("work.")?.strip_suffix(".partial")?;
-            Some(process.to_owned())
-        };
-        for (process, folder) in publish::private_listing(&self.root, process)? {
-            if is_gone(&process) {
-                regular_file::remove_folder(&folder)?;
-            }
+        let process =
+            |name: &str| Some(name.strip_prefix("work.")?.strip_suffix(".partial")?.to_owned());
+        for (_, folder) in publish::private_listing(&self.root, process)?
+            .into_iter()
+            .filter(|(process, _)| is_gone(process))
+        {
+            regular_file::remove_folder(&folder)?;
         }
-        let own =
-            process_name(&host()?, process::id())?.context("failed to read `/proc/self/stat`")?;
+        let own = process_name(&host()?, process::id())?.unwrap_or_default();
         let work = self.root.join(format!(".work.{own}.partial"));
-        make_folder(&work)?;
-        Ok(work)
+        make_folder(&work).map(|()| work)
     }
 }
 
 /// Why nothing can be tested.
 pub fn why_left_out(whole: &Experiment) -> Result<Option<String>> {
-    let is_command = match whole.config().recipe.trainer {
+    let config = whole.config();
+    match config.recipe.trainer {
         TrainerKind::Synthetic => {
-            return Ok(Some("the networks of the trainer `synthetic` are made up".to_owned()));
+            Ok(Some("the networks of the trainer `synthetic` are made up".to_owned()))
         }
-        kind => kind == TrainerKind::Command,
-    };
-    // A trainer of one's own may bring its own images.
-    if is_command && whole.config().data.kind.is_none() {
-        return Ok(None);
-    }
-    match find_test_images(&whole.trainer_data().check()?) {
-        Err(DatasetError::Unsuitable(why)) => Ok(Some(why)),
-        found => Ok(found.map(|()| None)?),
+        // It may bring its own images.
+        TrainerKind::Command if config.data.kind.is_none() => Ok(None),
+        _ => match find_test_images(&whole.trainer_data().check()?) {
+            Err(DatasetError::Unsuitable(why)) => Ok(Some(why)),
+            found => Ok(found.map(|()| None)?),
+        },
     }
 }
 
-fn make_folder(path: &Path) -> Result<()> {
+pub fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("failed to make `{}`", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = || format!("failed to read `{}`", path.display());
+    regular_file::read(path, LARGE).with_context(failed)
 }
 
 fn outputs_in(path: &Path) -> Result<Outputs> {
