@@ -23,7 +23,7 @@ fn name(of: &FinalResult) -> String {
 
 fn time(seconds: f64, search: &SearchFacts) -> String {
     match seconds < 600.0 {
-        true => format!("{seconds:.0} seconds"),
+        true => format!("{seconds:.0} s"),
         false => format!("{} {}", hours(seconds), hours_label(search.uses_accelerator)),
     }
 }
@@ -33,7 +33,8 @@ fn differences(finals: &Finals) -> impl Iterator<Item = String> {
     finals.results.iter().filter_map(|of| {
         let (not, do_) = if of.resolved? { ("", "do not ") } else { ("not ", "") };
         Some(format!(
-            "Top model against {}: the difference is {not}resolved, since the intervals {do_}overlap.",
+            "Top model against {}: the difference is {not}resolved, since the intervals \
+             {do_}overlap.",
             of.name
         ))
     })
@@ -94,11 +95,18 @@ fn network_row(of: &FinalNetwork) -> String {
 
 /// How to read the test errors.
 fn notes(finals: &Finals) -> String {
-    if let Some(why) = &finals.untested {
-        return format!(
-            "* **No test set: validation error only** ({why}). A test error needs images for testing \
-             beside the others, such as a folder `test/` of pictures, and a search on these."
-        );
+    match &finals.untested {
+        Some(why) if finals.has_test_images => {
+            return format!("* **No test error: validation error only** ({why}).");
+        }
+        Some(why) => {
+            return format!(
+                "* **No test set: validation error only** ({why}). One is made of images that no \
+                 search has seen, beside the others, such as a folder `test/` of pictures; then a \
+                 new search is judged by it."
+            );
+        }
+        None => {}
     }
     let images = finals.results.iter().flat_map(|of| of.test.values()).map(|of| of.images).next();
     format!(include_str!("certificate_test.md"), images = images.unwrap_or(0))
@@ -112,7 +120,7 @@ fn control(finals: &Finals) -> Option<String> {
     let all = cost(search.seconds);
     Some(match &finals.control {
         Some(SearchFacts { experiment, seconds, .. }) => format!(
-            "Control: the best of `{experiment}`, a search that took {}; this one took {all}.",
+            "Control: of the random search `{experiment}`, which took {}; this one took {all}.",
             cost(*seconds)
         ),
         None => format!(
@@ -128,8 +136,8 @@ fn reads(finals: &Finals) -> String {
     let what = match finals.reads.iter().map(|of| of.plan).max() {
         None => return "The images for testing were not read.".to_owned(),
         Some(..=1) => {
-            "The list of models, with checksums, was fixed before the images for testing were read, \
-             and nothing was chosen after it."
+            "The list of models, with checksums, was fixed before the images for testing were \
+             read, and nothing was chosen after it."
         }
         Some(_) => {
             "**The images for testing were read again, for other models, when errors were known.**"
@@ -145,8 +153,8 @@ fn stopping(search: &SearchFacts) -> String {
     let findings = AuditFindings { audited, false_stops, ..AuditFindings::default() };
     let audits = findings.interval().map(|(low, high)| {
         format!(
-            ". Of {audited} others that were to be stopped, and were trained on to see, {false_stops} \
-             became the best (95 %: {low:.2} to {high:.2})"
+            ". Of {audited} that were to be stopped, and were trained to the end to see, \
+             {false_stops} became the best until then (95 %: {low:.2} to {high:.2})"
         )
     });
     format!("Networks stopped early: {stopped}{}.", audits.unwrap_or_default())
@@ -228,11 +236,27 @@ mod tests {
         let repeats = finals.networks.iter_mut().flat_map(|of| &mut of.repeats);
         repeats.for_each(|of| of.test = None);
         finals.networks.iter_mut().for_each(|of| of.validation = None);
-        finals.untested = Some("`images` has no test images".to_owned());
+        finals.untested = Some("`/home/me/images` has no test images".to_owned());
+        finals.has_test_images = false;
         finals.search.trainer = "synthetic".to_owned();
         finals.reads.clear();
         let finals = finals.summed_up();
         assert_golden("report/certificate_untested.md", &page(&finals));
         assert_golden("report/finals_untested.txt", &finals_text(&finals));
+    }
+
+    #[test]
+    fn a_second_reading_and_a_control_of_its_own_are_named() {
+        let mut finals = sample::finals();
+        assert!(page(&finals).contains("not at equal cost"));
+        finals.reads[1].plan = 2;
+        finals.control = Some(SearchFacts {
+            experiment: "random".to_owned(),
+            seconds: 3600.0,
+            ..SearchFacts::default()
+        });
+        let page = page(&finals);
+        assert!(page.contains("read again, for other models") && !page.contains("equal cost"));
+        assert!(page.contains("search `random`, which took 1.00 GPU-hours; this one took 0.26"));
     }
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::iterations::{mean, ordered_bits};
 use super::search::Condition;
 use super::summary::{Summary, are_apart};
+use super::tables::without_absolute_paths;
 use crate::maths::square;
 use crate::model::MeasuredError;
 use crate::storage::Time;
@@ -82,9 +83,10 @@ pub struct Finals {
     pub validation_images: Option<u64>,
     /// How many members an ensemble has, where there are so many.
     pub ensemble: usize,
+    pub has_test_images: bool,
     /// Why no test error is known.
     pub untested: Option<String>,
-    /// With the fields after `networks`, which follow from them.
+    /// They follow from the networks.
     pub results: Vec<FinalResult>,
     pub networks: Vec<FinalNetwork>,
     /// Each opening of the test part.
@@ -208,8 +210,8 @@ impl<'a> Selection<'a> {
 }
 
 impl Outputs {
-    /// The error of the mean of several networks' outputs, of one its own. Of equally likely classes
-    /// the first is taken. `None` where one is missing, or of other images than the first.
+    /// The error of the mean of several networks' outputs, of one its own. Of equally likely
+    /// classes the first is taken. `None` where one is missing, or of other images than the first.
     fn error_of_mean<'a>(members: impl Iterator<Item = Option<&'a Self>>) -> Option<MeasuredError> {
         let members = members.collect::<Option<Vec<_>>>()?;
         let Self { labels, classes, .. } = members.first()?;
@@ -290,7 +292,7 @@ impl Finals {
         picked(&self.selection().members)
     }
 
-    /// With the results, which follow from the networks.
+    /// With the results, and without the places of files in the words of others.
     pub fn summed_up(mut self) -> Self {
         let Selection { members, control, baseline } = self.selection();
         let parts = [
@@ -304,14 +306,20 @@ impl Finals {
         let results = parts.iter().map(|(name, of)| FinalResult::of(name, of, images));
         let is_known = |of: &FinalResult| of.validation.is_some() || !of.test.is_empty();
         let mut results = results.filter(is_known).collect_vec();
-        let Some((top, others)) = results.split_first_mut() else { return self };
-        for rival in others.iter_mut().filter(|of| ["control", "baseline"].contains(&of.name)) {
+        let top = results.first().cloned().unwrap_or_default();
+        for rival in results.iter_mut().filter(|of| ["control", "baseline"].contains(&of.name)) {
             let tests = top.test.get(&1).zip(rival.test.get(&1));
             let errors = tests.or(top.validation.as_ref().zip(rival.validation.as_ref()));
             let ends = errors.and_then(|(top, rival)| top.interval().zip(rival.interval()));
             rival.resolved = ends.map(|(top, rival)| are_apart(top, rival));
         }
         self.results = results;
+        let problems = self.networks.iter_mut().flat_map(|of| {
+            of.repeats.iter_mut().map(|of| &mut of.problem).chain([&mut of.problem])
+        });
+        for text in problems.chain([&mut self.untested]).flatten() {
+            *text = without_absolute_paths(text);
+        }
         self
     }
 }

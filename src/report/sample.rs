@@ -329,6 +329,7 @@ pub(super) fn finals() -> Finals {
         final_epochs: 40,
         validation_images: Some(4),
         ensemble: 5,
+        has_test_images: true,
         networks: vec![top, deep, baseline, control],
         reads: vec![read(11), read(12)],
         versions: texts([["metaqnn", "0.1.0"], ["libtorch", "2.11.0"]]),

@@ -1,5 +1,5 @@
-//! What people read of the final trainings: tables, the certificate, the model of the winner. All of
-//! it follows from other files, and is written anew each time.
+//! What people read of the final trainings: tables, the certificate, the model of the winner. All
+//! of it follows from other files, and is written anew each time.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use super::networks::{NETWORKS, Networks, came_of, iterations_of};
-use super::test::TestFolder;
+use super::test::{TestFolder, why_left_out};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
 use crate::config::Strategy;
 use crate::model::{MeasuredError, ModelCard};
@@ -39,6 +39,7 @@ pub fn write(
         final_epochs: validate.config().recipe.epochs,
         validation_images: validate.validation_images(),
         ensemble: networks.options.ensemble as usize,
+        has_test_images: why_left_out(whole)?.is_none(),
         untested,
         networks: trained(networks, validate, whole, place)?,
         reads: TestFolder::of(place).reads()?,
@@ -135,6 +136,7 @@ fn model_of_winner(finals: &Finals, whole: &ExperimentDir) -> Option<PathBuf> {
 /// Copies a model, with its test error, unless that copy is there.
 fn hand_out(folder: &Path, to: &Path, test: Option<&MeasuredError>) -> Result<()> {
     let card = ModelCard::check_network(folder)?;
+    // Numbers of the card may have changed in a bit since they were written.
     let is_same = |copy: &ModelCard| {
         let mut weights = card.sha256.iter().filter(|(name, _)| name.ends_with("weight"));
         copy.test.is_some() == test.is_some()

@@ -93,7 +93,7 @@ impl CellValue for std::sync::Arc<str> {
 }
 
 /// Such a path begins with a slash at the beginning of a word.
-fn without_absolute_paths(text: &str) -> String {
+pub fn without_absolute_paths(text: &str) -> String {
     let is_of_a_name = |c: char| c.is_alphanumeric() || "._-~/".contains(c);
     let ends = |c: char| c.is_whitespace() || "`'\"<>|;,()".contains(c);
     let shortened = |part: &str| {

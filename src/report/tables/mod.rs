@@ -22,6 +22,7 @@ mod spreadsheet;
 mod table;
 
 use super::search::SearchData;
+pub use cell::without_absolute_paths;
 pub use finals::of_finals;
 pub use table::{Settled, TableSet};
 
