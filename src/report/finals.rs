@@ -295,10 +295,15 @@ impl Finals {
     /// With the results, and without the places of files in the words of others.
     pub fn summed_up(mut self) -> Self {
         let Selection { members, control, baseline } = self.selection();
+        // An ensemble of one network is that network.
+        let [all, picked] = [members.clone(), self.picked()].map(|of| match members.len() {
+            0 | 1 => Vec::new(),
+            _ => of,
+        });
         let parts = [
-            ("top model", members.iter().copied().take(1).collect_vec()),
-            ("ensemble", members),
-            ("greedy ensemble", self.picked()),
+            ("top model", members.into_iter().take(1).collect_vec()),
+            ("ensemble", all),
+            ("greedy ensemble", picked),
             ("control", Vec::from_iter(control)),
             ("baseline", Vec::from_iter(baseline)),
         ];
