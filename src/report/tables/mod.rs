@@ -67,7 +67,7 @@ mod tests {
             assert_golden(&format!("tables/{}", file.name), &file.text);
         }
         for file in of_finals(&sample::finals()).files {
-            assert_golden(&format!("tables/final/{}", file.name), &file.text);
+            assert_golden(&format!("finals/{}", file.name), &file.text);
         }
     }
 
