@@ -125,14 +125,11 @@ impl TestFolder {
                 return Ok(Some(why));
             }
             let models = self.trained_models(children)?;
-            if !models.iter().any(|of| of.part == EvaluatedPart::Test) {
-                return Ok(Some("the trainer has kept no model".to_owned()));
-            }
             if newest.as_ref().is_some_and(|newest| newest.models == models) {
                 let problem = "the models are those of the newest plan (leave it out)";
                 bail!(Refusal::Usage(format!("`--read-test-again`: {problem}")));
             }
-            make_folder(&self.root.join("reads"))?;
+            make_folder(&self.root)?;
             let plan = newest.map_or(1, |newest| newest.plan + 1);
             sealed::publish_once(&self.path("plan", plan, "yaml"), &TestPlan { plan, models })?;
         }
@@ -256,9 +253,10 @@ impl TestFolder {
         let models = missing.iter().map(|of| of.model.clone()).collect();
         let (host, process, time) = (host()?, process::id(), Timestamp::now().into());
         let read = Read { host, process, time, plan, models };
+        let folder = self.root.join("reads");
+        make_folder(&folder)?;
         for opening in 1.. {
-            let name = format!("{}.{process}.{opening}.yaml", read.host);
-            let path = self.root.join("reads").join(name);
+            let path = folder.join(format!("{}.{process}.{opening}.yaml", read.host));
             let text = yaml::print(&read, &path)?;
             if publish::file_once(&path, text.as_bytes())? == Published::First {
                 break;
@@ -289,6 +287,9 @@ pub fn why_left_out(whole: &Experiment) -> Result<Option<String>> {
     match config.recipe.trainer {
         TrainerKind::Synthetic => {
             Ok(Some("the networks of the trainer `synthetic` are made up".to_owned()))
+        }
+        _ if whole.dir().list_models()?.is_empty() => {
+            Ok(Some("the trainer has kept no model".to_owned()))
         }
         // It may bring its own images.
         TrainerKind::Command if config.data.kind.is_none() => Ok(None),
