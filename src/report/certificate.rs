@@ -195,6 +195,7 @@ pub fn page(finals: &Finals) -> String {
         unfinished = if search.finished { "" } else { " (not finished)" },
         results_of_search = search.results,
         validation = validation,
+        images = finals.images,
         search_epochs = finals.search_epochs,
         final_epochs = finals.final_epochs,
         top = count(NetworkRole::Top),

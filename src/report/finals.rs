@@ -77,6 +77,8 @@ pub struct Finals {
     pub search: SearchFacts,
     /// The search that the control is from, where it is another one.
     pub control: Option<SearchFacts>,
+    /// Which images the long trainings had, as a phrase.
+    pub images: String,
     pub search_epochs: u32,
     pub final_epochs: u32,
     /// The images by which networks are chosen; `None` where the trainer does not say.

@@ -11,6 +11,7 @@ use super::networks::{NETWORKS, Networks, came_of, iterations_of};
 use super::test::{TestFolder, why_left_out};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
 use crate::config::Strategy;
+use crate::dataset::DataParams;
 use crate::model::{MeasuredError, ModelCard};
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
@@ -35,6 +36,7 @@ pub fn write(
     let mut finals = Finals {
         search: networks.search.clone(),
         control: networks.control.clone(),
+        images: images([validate, whole]),
         search_epochs: parent.config().recipe.epochs,
         final_epochs: validate.config().recipe.epochs,
         validation_images: validate.validation_images(),
@@ -67,6 +69,16 @@ pub fn write(
         hand_out(&folder, &place.join(MODEL), test)?;
     }
     Ok(finals)
+}
+
+fn images(children: [&Experiment; 2]) -> String {
+    let DataParams { classes, channels, input_size, .. } = &children[0].config().config.data;
+    let counts = children.map(|of| of.frozen.training_images.unwrap_or(0));
+    let kind = format!("{classes} classes, {channels} x {input_size} x {input_size}");
+    match counts {
+        [0, _] | [_, 0] => kind,
+        [some, all] => format!("{kind}; {some} for training in step 2, {all} in step 3"),
+    }
 }
 
 /// The networks of the first step, those of the second with what came of them there.
