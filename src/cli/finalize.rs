@@ -18,7 +18,8 @@ use crate::storage::Trust;
 #[command(after_help = "Examples:\n  \
     metaqnn finalize DIR\n  \
     metaqnn finalize DIR --baselines configs/baselines.txt --workers 2\n  \
-    metaqnn finalize DIR --control RANDOM     at equal cost: RANDOM is a search of epsilon 1\n\n\
+    metaqnn finalize DIR --control RANDOM     at equal cost: RANDOM is a search of epsilon 1\n  \
+    metaqnn finalize DIR --data configs/svhn.yaml     the same networks on other images\n\n\
     Steps, each below DIR/final/; those that are done are not done again:\n  \
     networks.yaml   which networks: the best of the search, of each depth, and the best that were \
     drawn at random, as control\n  \

@@ -121,7 +121,6 @@ pub fn run_search(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Res
     let chosen = pictures::choose(&args.config, args.dir.as_deref(), &settings)?;
     let experiment = init::open_or_init(chosen.config, &chosen.dir, trust)?;
     pictures::keep_text(&experiment, chosen.text.as_deref())?;
-    // All are made before the first is run: what is wrong with one is said at once.
     for experiment in siblings(experiment, args.seeds)? {
         let before = status::status(&experiment)?;
         let mut progress = Progress::new(printer, args.workers, Some(&before));

@@ -104,7 +104,6 @@ impl ExperimentConfig {
     /// Reads nothing from disk.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
-        let DataParams { input_size: size, channels, classes, .. } = self.data;
         if self.training.trainer == TrainerKind::Torch && self.data.kind.is_none() {
             let allowed = "`training.trainer` is `torch`: name format and folder of the images, \
                            `data.kind` and `data.path`";
@@ -120,7 +119,7 @@ impl ExperimentConfig {
                            out, or give a number there";
             return Err(Invalid::new("early_stopping.enabled", true, allowed).into());
         }
-        let space = self.search_space.clone().check(DataShape { size, channels, classes })?;
+        let space = self.space()?;
         let space = match self.strategy.kind {
             StrategyKind::QLearning => space,
             StrategyKind::List => space.buildable(),
@@ -143,11 +142,16 @@ impl ExperimentConfig {
             },
             strategy,
             q_learning: self.q_learning.clone().check()?,
-            recipe: self.training.clone().check(classes)?,
+            recipe: self.training.clone().check(self.data.classes)?,
             early_stopping: self.early_stopping.clone().check()?,
             slurm: self.slurm.clone().check()?,
             config: self,
         })
+    }
+
+    pub fn space(&self) -> Result<Space, Invalid> {
+        let DataParams { input_size: size, channels, classes, .. } = self.data;
+        self.search_space.clone().check(DataShape { size, channels, classes })
     }
 
     /// A frozen configuration after settings, checked key by key but not as a whole.

@@ -139,15 +139,11 @@ fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<&'static str>
         let problem = "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
         return Err(DatasetError::damaged(folder, problem));
     }
-    names(kind, part).iter().map(|names| locate_one(folder, kind, part, names)).collect()
+    let of = format!("{kind}{}", if part == Part::Extra { "-extra" } else { "" });
+    names(kind, part).iter().map(|names| locate_one(folder, &of, names)).collect()
 }
 
-fn locate_one(
-    folder: &Path,
-    kind: DataKind,
-    part: Part,
-    names: &[&'static str],
-) -> Result<&'static str> {
+fn locate_one(folder: &Path, of: &str, names: &[&'static str]) -> Result<&'static str> {
     for name in names {
         let path = folder.join(name);
         match fs::metadata(&path) {
@@ -161,10 +157,9 @@ fn locate_one(
             _ => {}
         }
     }
-    let (name, also) = match kind {
-        DataKind::Idx => ("fashion-mnist".to_owned(), ", or with `mnist` that one"),
-        other if part == Part::Extra => (format!("{other}-extra"), ""),
-        other => (other.to_string(), ""),
+    let (name, also) = match of {
+        "idx" => ("fashion-mnist", ", or with `mnist` that one"),
+        other => (other, ""),
     };
     Err(DatasetError::Unsuitable(format!(
         "found no {} in `{1}` (`scripts/fetch-data.sh {name} {1}` fetches it{also})",

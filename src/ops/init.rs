@@ -62,7 +62,7 @@ pub fn load_from(
     settings: &[Setting],
 ) -> anyhow::Result<ValidConfig> {
     let parent = Experiment::open(experiment)?;
-    let mut config = final_list(&parent, Vec::new())?;
+    let mut config = final_list(&parent, parent.config().config.clone(), Vec::new())?;
     config.experiment.name = format!("{}-list", config.experiment.name);
     if settings.iter().any(|setting| ["data.path", "data.kind"].contains(&setting.path.as_str())) {
         (config.data.class_names, config.data.value_range) = (None, None);
@@ -82,13 +82,13 @@ pub fn load_from(
     absolute(config, experiment)
 }
 
-/// The configuration of an experiment, as its `final_training` changes it, with a list of its
-/// networks that is still to be filled in. `rates`: as [`ExperimentConfig::final_config`] has it.
+/// A configuration as its `final_training` changes it, with a list of the networks of an experiment
+/// that is still to be filled in. `rates`: as [`ExperimentConfig::final_config`] has it.
 pub(super) fn final_list(
     parent: &Experiment,
+    mut config: ExperimentConfig,
     rates: Vec<(String, f64)>,
 ) -> anyhow::Result<ExperimentConfig> {
-    let mut config = parent.config().config.clone();
     // All are judged anew. A `final_training` may say otherwise.
     config.training.keep_models = KeptModels::ALL;
     let mut config = config.final_config(rates)?;
@@ -134,21 +134,16 @@ pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result
     Ok(experiment)
 }
 
-fn check_initial_weights(config: &ValidConfig) -> anyhow::Result<()> {
+pub(super) fn check_initial_weights(config: &ValidConfig) -> anyhow::Result<()> {
     let DataShape { size: input_size, channels, .. } = config.space.image;
     for (text, folder) in &config.recipe.initial_weights {
         let layers = LayerDescription::of(&config.space, &config.space.parse(text)?);
         let own = Request { layers, channels, input_size, ..Request::default() };
-        let (taken, anew) = ModelCard::initial_weights(folder, &own)
+        let (_, anew) = ModelCard::initial_weights(folder, &own)
             .with_context(|| format!("`training.initial_weights` of `{text}`"))?;
-        // Weight and bias of the last layer, as asked.
-        let level = if anew.len() == 2 { log::Level::Info } else { log::Level::Warn };
-        log::log!(
-            level,
-            "`{text}` begins with {} and anew with {}",
-            taken.join(", "),
-            anew.join(", ")
-        );
+        if anew.len() > 2 {
+            log::warn!("`{text}` begins anew not only in its last layer: {}", anew.join(", "));
+        }
     }
     Ok(())
 }

@@ -7,12 +7,11 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use crate::config::{ExperimentConfig, ListParams, StrategyKind};
-use crate::dataset::DataParams;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, SMALL};
 use crate::report::{ArchitectureRecord, by_iteration, ranking};
-use crate::space::{Architecture, DataShape, Space, SpaceError};
+use crate::space::{Architecture, Space, SpaceError};
 use crate::storage::{Event, Row};
 
 /// Fills in the architectures of a list from where it says. Returns with which learning rates those
@@ -22,9 +21,7 @@ pub fn fill(config: &mut ExperimentConfig) -> Result<Vec<(String, f64)>> {
     if config.strategy.kind != StrategyKind::List || !architectures.is_empty() {
         return Ok(Vec::new());
     }
-    let DataParams { input_size: size, channels, classes, .. } = config.data;
-    let image = DataShape { size, channels, classes };
-    let space = config.search_space.clone().check(image)?.buildable();
+    let space = config.space()?.buildable();
     let mut rates = Vec::new();
     config.strategy.list.architectures = match (file, &from.experiment) {
         (Some(_), Some(_)) => {

@@ -62,6 +62,7 @@ pub fn finals_text(finals: &Finals) -> String {
         .iter()
         .map(|why| format!("No test error is known: {why}."))
         .chain(differences(finals));
+    let texts = texts.chain(finals.transfer.clone());
     let texts = texts.chain(mark(&finals.search.trainer).map(str::to_owned));
     let lines = finals.results.iter().map(line).chain(texts.map(|text| hanging("", &text)));
     lines.map(|line| line + "\n").collect()
@@ -183,10 +184,11 @@ pub fn page(finals: &Finals) -> String {
     let spent = |seconds: f64| time(seconds, search);
     let validation =
         finals.validation_images.map_or("images".to_owned(), |it| format!("{it} images"));
+    let marks = mark(&search.trainer).into_iter().chain(finals.transfer.as_deref());
     let page = format!(
         include_str!("certificate.md"),
         experiment = search.experiment,
-        mark = mark(&search.trainer).map_or(String::new(), |mark| format!("**{mark}**")),
+        marks = marks.map(|mark| format!("**{mark}**")).join("\n\n"),
         results = finals.results.iter().map(result_row).join("\n"),
         notes = notes(finals),
         comparisons = list(differences(finals).chain(control(finals))),

@@ -88,6 +88,8 @@ pub struct Finals {
     pub has_test_images: bool,
     /// Why no test error is known.
     pub untested: Option<String>,
+    /// On which other images than those of the search, as a sentence.
+    pub transfer: Option<String>,
     /// They follow from the networks.
     pub results: Vec<FinalResult>,
     pub networks: Vec<FinalNetwork>,

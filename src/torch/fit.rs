@@ -57,10 +57,8 @@ pub fn fit(
         let (start, epoch) = match progress.next(recipe, request.epochs) {
             ControlFlow::Continue(next) => next,
             ControlFlow::Break(answer) => {
-                if answer == DONE
-                    && let Some(folder) = &request.model
-                    && let Err(error) = latency::save(folder, &network, data)
-                {
+                let folder = request.model.as_ref().filter(|_| answer == DONE);
+                if let Some(Err(error)) = folder.map(|it| latency::save(it, &network, data)) {
                     listener.notice(&format!("the model lacks its latency: {error}"));
                 }
                 return Ok(answer);

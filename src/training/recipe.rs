@@ -320,10 +320,11 @@ impl ValidRecipe {
         validation_accuracy > self.threshold
     }
 
-    /// The recipe of one network, given its text in the log: with its learning rate, where it has
-    /// one of its own. Stages are all scaled by it.
+    /// The recipe of one network, given its text in the log: with the weights that it begins with,
+    /// and its learning rate, where it has one of its own. Stages are all scaled by it.
     pub fn of(&self, architecture: &str) -> Recipe {
-        let mut own = Recipe { initial_weights: Vec::new(), ..self.recipe.clone() };
+        let mut own = self.recipe.clone();
+        own.initial_weights.retain(|(text, _)| text == architecture);
         let rates = mem::take(&mut own.learning_rates);
         if let Some((_, rate)) = rates.into_iter().find(|(text, _)| text == architecture) {
             let first = own.stages.first().map_or(rate, |(first, _)| *first);
@@ -331,12 +332,6 @@ impl ValidRecipe {
             own.learning_rate = rate;
         }
         own
-    }
-
-    /// The folder of the model with whose weights a network begins, given its text in the log.
-    pub fn initial_weights(&self, architecture: &str) -> Option<&PathBuf> {
-        let mut weights = self.initial_weights.iter();
-        weights.find(|(text, _)| text == architecture).map(|(_, folder)| folder)
     }
 
     /// Returns the `learning_rate` whose first epoch has this one.
@@ -533,12 +528,11 @@ mod tests {
     #[test]
     fn a_network_begins_with_the_weights_that_are_named_for_it() {
         let folder = PathBuf::from("/models/000123.1");
-        let initial_weights = vec![("[SM(10)]".to_owned(), folder.clone())];
+        let initial_weights = vec![("[SM(10)]".to_owned(), folder)];
         let recipe = Recipe { initial_weights, ..Recipe::default() };
         let valid = recipe.clone().check(10).unwrap();
-        assert_eq!(valid.initial_weights("[SM(10)]"), Some(&folder));
-        assert_eq!(valid.initial_weights("[GAP(10), SM(10)]"), None);
-        assert_eq!(valid.of("[SM(10)]"), Recipe::default(), "the request names its own");
+        assert_eq!(valid.of("[SM(10)]"), recipe);
+        assert_eq!(valid.of("[GAP(10), SM(10)]"), Recipe::default());
         let made_up = Recipe { trainer: TrainerKind::Synthetic, ..recipe };
         let problem = made_up.check(10).unwrap_err().to_string();
         assert!(problem.contains("unless `training.trainer` is `torch`"), "{problem}");

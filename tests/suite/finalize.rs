@@ -234,6 +234,51 @@ fn a_trainer_of_ones_own_that_keeps_no_models_is_not_tested() {
 }
 
 #[test]
+fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
+    let experiment = searched();
+    let other = SMALL.replace("classes: 10, input_size: 16", "classes: 4, input_size: 20");
+    let other = other.replace("name: small", "name: other").replace("seed: 5", "seed: 6");
+    let write = |name: &str, epochs: u32| {
+        let text = format!("{other}final_training: {{training: {{epochs: {epochs}}}}}\n");
+        let text = text.replace("name: other", &format!("name: {name}"));
+        fs::write(experiment.folder().join("other.yaml"), text).unwrap();
+    };
+    write("other", 3);
+    let finalize = ["finalize", "dir", "--data", "other.yaml"];
+    experiment.run(&[&finalize[..], &["--top", "2", "--per-depth", "0"]].concat()).success();
+    assert!(!experiment.path("final").exists());
+    let frozen = experiment.text("final-other/1-validate/experiment.yaml");
+    for key in ["input_size: 20\n", "epochs: 3\n", "seed: 6\n", "name: other-validate\n"] {
+        assert!(frozen.contains(key), "{key} in {frozen}");
+    }
+    let models = experiment.text("tables/models.csv");
+    let networks = experiment.text("final-other/networks.yaml");
+    let networks = networks.lines().filter_map(|line| line.split_once("architecture: "));
+    let networks: Vec<_> = networks.map(|(_, text)| text.trim_matches('\'')).collect();
+    assert!(networks.len() > 2, "two of the best, others that were drawn at random");
+    for text in networks {
+        assert!(text.ends_with("SM(4)]"), "{text}");
+        assert!(models.contains(&text.replace("SM(4)", "SM(10)").replace("GAP(4)", "GAP(10)")));
+    }
+    let certificate = experiment.text("final-other/certificate.md");
+    let transfer =
+        "**Transfer: all but the search is on other images, `other` (weights: scratch).**";
+    assert!(certificate.contains(transfer), "{certificate}");
+
+    // What was begun does not follow the file.
+    let before = files(&experiment.path("final-other"));
+    write("other", 5);
+    experiment.run(&finalize).success();
+    assert_eq!(files(&experiment.path("final-other")), before);
+    let found = [&finalize[..], &["--weights", "found"]].concat();
+    experiment.run(&found).fails_with(2).says("`--weights` is \"found\" here, and \"scratch\" in");
+    experiment.run(&["finalize", "dir", "--weights", "found"]).fails_with(2).says("--data");
+    write("warm", 3);
+    experiment.run(&found).success().says("is kept: it begins with new weights");
+    experiment.run(&["verify", "dir"]).success();
+}
+
+#[test]
 fn two_at_once_and_kills_at_any_moment_end_in_the_same_trainings() {
     let slow = "{training: {epochs: 6, synthetic_epoch_seconds: 0.004}}";
     let whole = searched_with(slow);
@@ -295,6 +340,45 @@ fn tested(options: &[&str]) -> Experiment {
     experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
     experiment.run(&[&["finalize", "dir", "--seeds", "2", "-q"], options].concat()).success();
     experiment
+}
+
+#[test]
+fn networks_begin_with_copies_of_the_weights_that_the_search_has_kept() {
+    if !is_built("networks_begin_with_copies_of_the_weights_that_the_search_has_kept") {
+        return;
+    }
+    let experiment = with_images(TINY);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    for part in ["train", "t10k"] {
+        write_part(&experiment.folder().join("others"), part, 180);
+    }
+    let others = TINY.replace("path: data", "path: others").replace("name: tiny", "name: others");
+    let finalize = |channels: u32| {
+        let others = others.replace("channels: 1", &format!("channels: {channels}"));
+        fs::write(experiment.folder().join("others.yaml"), others).unwrap();
+        let found = ["--data", "others.yaml", "--weights", "found", "--seeds", "1", "-q"];
+        experiment.run(&[&["finalize", "dir"], &found[..]].concat())
+    };
+    finalize(3).fails_with(3).says("is of images of 1 channels, not of 3");
+    assert!(!experiment.path("final-others").exists());
+    finalize(1).success();
+    // The search may go on without them.
+    fs::remove_dir_all(experiment.path("models")).unwrap();
+    let place = experiment.path("final-others");
+    for child in ["1-validate", "2-whole"] {
+        for model in fs::read_dir(place.join(child).join("models")).unwrap() {
+            let card = fs::read(model.unwrap().path().join("model.json")).unwrap();
+            let card: serde_json::Value = serde_json::from_slice(&card).unwrap();
+            let begun_with = Path::new(card["request"]["initial_weights"].as_str().unwrap());
+            assert!(begun_with.starts_with(place.join("weights")), "{}", begun_with.display());
+            let source = fs::read(begun_with.join("model.json")).unwrap();
+            let source: serde_json::Value = serde_json::from_slice(&source).unwrap();
+            assert_eq!(source["request"]["architecture"], card["request"]["architecture"]);
+        }
+    }
+    let certificate = experiment.text("final-others/certificate.md");
+    assert!(certificate.contains("`others` (weights: found)"), "{certificate}");
+    finalize(1).success();
 }
 
 fn reads(experiment: &Experiment) -> Vec<String> {

@@ -38,7 +38,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("slurm", 1_380, &["invalid"]),
     (
         "config",
-        835,
+        840,
         &[
             "space", "outcome", "q_learning", "predictor", "dataset", "training", "slurm",
             "regular_file", "yaml_bounds", "invalid",

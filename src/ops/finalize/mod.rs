@@ -37,10 +37,9 @@ use crate::storage::search_state::Standing;
 use crate::storage::{Event, ExperimentDir, Row};
 
 pub use networks::FinalizeOptions;
-use networks::{NETWORKS, Networks};
+use networks::{FOLDER, NETWORKS, Networks};
 use test::{TestFolder, why_left_out};
 
-const FOLDER: &str = "final";
 const VALIDATE: &str = "1-validate";
 const WHOLE: &str = "2-whole";
 const CERTIFICATE: &str = "certificate.md";
@@ -51,7 +50,7 @@ pub fn finalize(
     options: &FinalizeOptions,
     train: &mut dyn FnMut(&Experiment) -> Result<()>,
 ) -> Result<Finals> {
-    let place = parent.dir().root().join(FOLDER);
+    let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
     let mut trained = |step: &str, config: &dyn Fn() -> Result<ValidConfig>| {
         let child = open_or_make(&place.join(step), parent.trust, config)?;

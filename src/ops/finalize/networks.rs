@@ -1,27 +1,32 @@
 //! Which networks are trained for long, as `networks.yaml` keeps them, and what came of that.
 
 use std::path::{Path, PathBuf};
+use std::process;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::config::ValidConfig;
+use crate::config::{self, ExperimentConfig, ValidConfig};
+use crate::model::ModelCard;
 use crate::ops::finalize::test::{make_folder, model_name};
-use crate::ops::init::{absolute, final_list, images_of};
+use crate::ops::init::{absolute, check_initial_weights, final_list, images_of, load};
 use crate::ops::journal::Journal;
 use crate::ops::list::{adapted, ranked, read, select};
+use crate::ops::train::host;
 use crate::ops::{Experiment, Refusal, status};
 use crate::q_learning::Epsilon;
 use crate::report::finals::{FinalNetwork, FinalRepeat, NetworkRole, SearchFacts, Selection};
 use crate::report::{ArchitectureRecord, Ledger, by_iteration};
 use crate::space::Candidate;
-use crate::storage::fs::sealed;
+use crate::storage::fs::{publish, sealed};
 use crate::storage::{Event, Row};
 use crate::training::KeptModels;
 
+pub const FOLDER: &str = "final";
 pub const NETWORKS: &str = "networks.yaml";
 const CONTROLS: usize = 10;
+const FOUND: &str = "found";
 
 #[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,6 +54,14 @@ pub struct FinalizeOptions {
     /// random phase of DIR: for a comparison at equal cost
     #[arg(long, value_name = "EXPERIMENT")]
     pub control: Option<PathBuf>,
+    /// Train the networks on the data set of this configuration, as it says, below DIR/final-NAME,
+    /// by its `experiment.name` (transfer)
+    #[arg(long, value_name = "CONFIG")]
+    pub data: Option<PathBuf>,
+    /// With `--data`: what networks begin with: new weights, or those of the models that the search
+    /// has kept, but for the last layer
+    #[arg(long, value_parser = ["scratch", FOUND], default_value = "scratch", requires = "data")]
+    pub weights: String,
     /// Read the test images once more, for other models than those planned (the certificate says
     /// so)
     #[arg(long)]
@@ -65,6 +78,8 @@ pub struct FinalizeOptions {
 #[serde(deny_unknown_fields)]
 pub struct Networks {
     pub options: FinalizeOptions,
+    /// From which the long trainings follow, where it is not that of the search.
+    pub config: Option<ExperimentConfig>,
     pub search: SearchFacts,
     /// The search that the control is from, where it is another one.
     pub control: Option<SearchFacts>,
@@ -80,15 +95,28 @@ pub struct ChosenNetwork {
     pub search_accuracy: Option<f64>,
     /// With which it has passed its first epoch in the search.
     pub learning_rate: Option<f64>,
+    /// The model with whose weights it begins.
+    pub weights: Option<PathBuf>,
 }
+
+/// A network, and the search that it is from.
+type Found<'a> = (&'a ArchitectureRecord<'a>, &'a Experiment);
 
 impl FinalizeOptions {
     /// The same from every folder.
     pub fn absolute(mut self) -> std::io::Result<Self> {
-        for path in [&mut self.baselines, &mut self.control].into_iter().flatten() {
+        let paths = [&mut self.baselines, &mut self.control, &mut self.data];
+        for path in paths.into_iter().flatten() {
             *path = std::path::absolute(&path)?;
         }
         Ok(self)
+    }
+
+    /// Below the experiment of the search.
+    pub fn folder(&self) -> Result<String> {
+        let Some(path) = &self.data else { return Ok(FOLDER.to_owned()) };
+        let other = config::load(path, &[]).with_context(|| format!("`{}`", path.display()))?;
+        Ok(format!("{FOLDER}-{}", other.experiment.name))
     }
 }
 
@@ -100,10 +128,10 @@ impl Networks {
         options: &FinalizeOptions,
     ) -> Result<Self> {
         if !path.exists() {
-            let networks = Self::choose(parent, options)?;
+            let mut networks = Self::choose(parent, options)?;
             // What cannot be trained is refused before anything is made.
-            networks.validate_config(parent)?;
-            make_folder(path.parent().unwrap_or(path))?;
+            check_initial_weights(&networks.validate_config(parent)?)?;
+            networks.copy_weights(path.parent().unwrap_or(path))?;
             sealed::publish_once(path, &networks)?;
         }
         let networks: Self = sealed::read(path)?;
@@ -123,12 +151,22 @@ impl Networks {
     }
 
     fn choose(parent: &Experiment, options: &FinalizeOptions) -> Result<Self> {
-        let space = parent.config().space.clone().buildable();
+        let ExperimentConfig { search_space, slurm, .. } = parent.config().config.clone();
+        let other = options.data.as_deref().map(|path| load(path, &[])).transpose()?;
+        let config = other.map(|it| ExperimentConfig { search_space, slurm, ..it.config });
+        let space = config.as_ref().unwrap_or(&parent.config().config).space()?.buildable();
+        let takes_weights = options.weights == FOUND;
         let mut networks = Vec::<ChosenNetwork>::new();
         // A network in several roles has the first.
-        let mut add = |role, (architecture, learning_rate): (String, _), search_accuracy| {
+        let mut add = |role, (architecture, learning_rate): (String, _), found: Option<Found>| {
             let is_new = networks.iter().all(|of| of.architecture != architecture);
-            let new = ChosenNetwork { architecture, role, search_accuracy, learning_rate };
+            let search_accuracy = found.and_then(|(record, _)| record.best_validation_accuracy);
+            let model = found.and_then(|(of, search)| Some(search.dir().model(of.attempt()?)));
+            let weights = model.filter(|model| takes_weights && model.is_dir());
+            if is_new && takes_weights && weights.is_none() {
+                log::warn!("no model of `{architecture}` is kept: it begins with new weights");
+            }
+            let new = ChosenNetwork { architecture, role, search_accuracy, learning_rate, weights };
             networks.extend(is_new.then_some(new));
             is_new
         };
@@ -140,7 +178,7 @@ impl Networks {
         for (index, record) in selected.into_iter().enumerate() {
             let role = if index < top { NetworkRole::Top } else { NetworkRole::PerDepth };
             if let Some(own) = adapted(record, parent, &space) {
-                add(role, own, record.best_validation_accuracy);
+                add(role, own, Some((record, parent)));
             }
         }
         if let Some(file) = &options.baselines {
@@ -160,7 +198,7 @@ impl Networks {
         let controls = select(&at_random, u32::MAX, 0).into_iter();
         let added = controls.filter(|record| {
             adapted(record, control, &space)
-                .is_some_and(|own| add(NetworkRole::Control, own, record.best_validation_accuracy))
+                .is_some_and(|own| add(NetworkRole::Control, own, Some((record, control))))
         });
         added.take(CONTROLS).for_each(drop);
         if (options.top, options.per_depth) == (0, 0) {
@@ -175,15 +213,37 @@ impl Networks {
             );
         }
         let control = other.as_ref().map(facts).transpose()?;
-        Ok(Self { options: options.clone(), search, control, networks })
+        Ok(Self { options: options.clone(), config, search, control, networks })
+    }
+
+    /// Makes the folder, with copies of the models to begin with: a search may remove its own.
+    fn copy_weights(&mut self, place: &Path) -> Result<()> {
+        make_folder(place)?;
+        // Of two processes each has its own copies.
+        let own = format!("{}.{}", host()?, process::id());
+        for (number, of) in (1..).zip(&mut self.networks) {
+            let Some(model) = &of.weights else { continue };
+            let copy = place.join("weights").join(format!("{number}.{own}"));
+            make_folder(&copy)?;
+            ModelCard::copy(model, &copy)?;
+            publish::sync_tree(&copy)?;
+            of.weights = Some(copy);
+        }
+        Ok(())
     }
 
     /// The configuration of the first step: each network once, on the training part.
     pub fn validate_config(&self, parent: &Experiment) -> Result<ValidConfig> {
         let rates = self.networks.iter();
         let rates = rates.filter_map(|of| Some((of.architecture.clone(), of.learning_rate?)));
-        let mut config = final_list(parent, rates.collect())?;
-        config.data = images_of(parent, &config.data)?;
+        let base = self.config.as_ref().unwrap_or(&parent.config().config).clone();
+        let mut config = final_list(parent, base, rates.collect())?;
+        if self.config.is_none() {
+            config.data = images_of(parent, &config.data)?;
+        }
+        let weights = self.networks.iter();
+        let weights = weights.filter_map(|of| Some((of.architecture.clone(), of.weights.clone()?)));
+        config.training.initial_weights.extend(weights);
         config.experiment.name = format!("{:.55}-validate", config.experiment.name);
         config.training.keep_models = KeptModels::ALL;
         let list = &mut config.strategy.list;
@@ -202,6 +262,8 @@ impl Networks {
         if let Some(training) = &mut config.data.training_images {
             *training = training.saturating_add(judging.try_into().unwrap_or(u32::MAX));
         }
+        // Of pictures the same parts: no picture of the test part ever trains.
+        config.data = images_of(validate, &config.data)?;
         config.data.validation.images = Some(0);
         let judged = self.judged(validate)?;
         let selection = Selection::of(&judged, self.options.ensemble as usize);

@@ -43,6 +43,12 @@ pub fn write(
         ensemble: networks.options.ensemble as usize,
         has_test_images: why_left_out(whole)?.is_none(),
         untested,
+        transfer: networks.config.as_ref().map(|of| {
+            let (images, weights) = (&of.experiment.name, &networks.options.weights);
+            format!(
+                "Transfer: all but the search is on other images, `{images}` (weights: {weights})."
+            )
+        }),
         networks: trained(networks, validate, whole, place)?,
         reads: TestFolder::of(place).reads()?,
         sha256: checksums(parent, place)?,

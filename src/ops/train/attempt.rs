@@ -94,13 +94,13 @@ impl TaskRun<'_> {
         let checkpoint = self.task.slurm.as_ref();
         let end_time = self.task.end_time;
         let architecture = claim.architecture.to_string();
-        let recipe = config.recipe.of(&architecture);
+        let mut recipe = config.recipe.of(&architecture);
         let mut layers = LayerDescription::of(&config.space, &claim.architecture);
         LayerDescription::set_dropout(&mut layers, &recipe);
         Request {
             iteration,
             attempt: claim.attempt.number,
-            initial_weights: config.recipe.initial_weights(&architecture).cloned(),
+            initial_weights: recipe.initial_weights.pop().map(|(_, folder)| folder),
             architecture,
             layers,
             recipe,

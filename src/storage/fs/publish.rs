@@ -209,7 +209,7 @@ fn remove_aside(removed: io::Result<()>, aside: &Path) {
     }
 }
 
-fn sync_tree(folder: &Path) -> Result<()> {
+pub fn sync_tree(folder: &Path) -> Result<()> {
     for name in regular_file::names(folder).map_err(StorageError::io("list", folder))? {
         let path = folder.join(name);
         let kind = path.symlink_metadata().map_err(StorageError::io("read", &path))?.file_type();
