@@ -276,6 +276,13 @@ fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     write("warm", 3);
     experiment.run(&found).success().says("is kept: it begins with new weights");
     experiment.run(&["verify", "dir"]).success();
+    fs::remove_dir_all(experiment.path("final-warm/2-whole")).unwrap();
+    let status = experiment.run(&["status", "dir", "--json"]).success().json();
+    let notices = status[0]["notices"].as_array().unwrap().iter();
+    let finals: Vec<_> = notices.filter_map(|it| it.as_str()?.strip_prefix("Final")).collect();
+    assert!(finals[0].ends_with("final-other/certificate.md`."), "{finals:?}");
+    assert!(finals[1].contains("next is `2-whole`: `metaqnn finalize /"), "{finals:?}");
+    assert!(finals[1].ends_with("/other.yaml`."), "{finals:?}");
 }
 
 #[test]

@@ -123,18 +123,21 @@ pub fn check_files(root: &Path) -> Vec<Finding> {
     places(root).into_iter().flat_map(of_place).collect()
 }
 
-/// Which step is next, and how to go on; `None` where no final training was begun.
-pub fn progress(parent: &Experiment) -> Option<String> {
-    let (root, place) = (parent.dir().root(), parent.dir().root().join(FOLDER));
-    if !place.join(NETWORKS).exists() {
-        return None;
-    }
-    let state = match next_step(&place) {
-        Ok(Some(step)) => format!("next is {step}: `metaqnn finalize {}`", root.display()),
+/// Which step of each final training is next, and how to go on.
+pub fn progress(parent: &Experiment) -> Vec<String> {
+    let root = parent.dir().root();
+    let state = |place: PathBuf| match next_step(&place) {
+        Ok(Some(step)) => {
+            let networks = sealed::read::<Networks>(&place.join(NETWORKS));
+            let data = networks.ok().and_then(|of| of.options.data);
+            let data = data.map_or(String::new(), |path| format!(" --data {}", path.display()));
+            format!("next is {step}: `metaqnn finalize {}{data}`", root.display())
+        }
         Ok(None) => format!("done, see `{}`", place.join(CERTIFICATE).display()),
         Err(error) => format!("{error:#}"),
     };
-    Some(format!("Final trainings: {state}."))
+    let states = places(root).into_iter().map(|place| state(root.join(place)));
+    states.map(|state| format!("Final trainings: {state}.")).collect()
 }
 
 /// The first step that is not done, from what is there.

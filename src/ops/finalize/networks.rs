@@ -58,8 +58,7 @@ pub struct FinalizeOptions {
     /// by its `experiment.name` (transfer)
     #[arg(long, value_name = "CONFIG")]
     pub data: Option<PathBuf>,
-    /// With `--data`: what networks begin with: new weights, or those of the models that the search
-    /// has kept, but for the last layer
+    /// With `--data`: new weights, or those that the search has kept, but for the last layer
     #[arg(long, value_parser = ["scratch", FOUND], default_value = "scratch", requires = "data")]
     pub weights: String,
     /// Read the test images once more, for other models than those planned (the certificate says
@@ -99,7 +98,6 @@ pub struct ChosenNetwork {
     pub weights: Option<PathBuf>,
 }
 
-/// A network, and the search that it is from.
 type Found<'a> = (&'a ArchitectureRecord<'a>, &'a Experiment);
 
 impl FinalizeOptions {
