@@ -31,12 +31,11 @@ fn time(seconds: f64, search: &SearchFacts) -> String {
 /// What the intervals say of the top model and its rivals.
 fn differences(finals: &Finals) -> impl Iterator<Item = String> {
     finals.results.iter().filter_map(|of| {
-        let (not, do_) = if of.resolved? { ("", "do not ") } else { ("not ", "") };
-        Some(format!(
-            "Top model against {}: the difference is {not}resolved, since the intervals \
-             {do_}overlap.",
-            of.name
-        ))
+        let verdict = match of.resolved? {
+            true => "resolved, the intervals do not overlap",
+            false => "not resolved, the intervals overlap",
+        };
+        Some(format!("Top model against {}: {verdict}.", of.name))
     })
 }
 
@@ -57,13 +56,9 @@ pub fn finals_text(finals: &Finals) -> String {
         let text = facts.chain(network).join(", ");
         hanging(&format!("{:<20}  ", name(of)), &text)
     };
-    let texts = finals
-        .untested
-        .iter()
-        .map(|why| format!("No test error is known: {why}."))
-        .chain(differences(finals));
-    let texts = texts.chain(finals.transfer.clone());
-    let texts = texts.chain(mark(&finals.search.trainer).map(str::to_owned));
+    let untested = finals.untested.iter().map(|why| format!("No test error is known: {why}."));
+    let mark = mark(&finals.search.trainer).map(str::to_owned);
+    let texts = untested.chain(differences(finals)).chain(finals.transfer.clone()).chain(mark);
     let lines = finals.results.iter().map(line).chain(texts.map(|text| hanging("", &text)));
     lines.map(|line| line + "\n").collect()
 }

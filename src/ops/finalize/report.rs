@@ -176,3 +176,22 @@ fn hand_out(folder: &Path, to: &Path, test: Option<&MeasuredError>) -> Result<()
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_of_other_images_are_damage_that_names_the_files() {
+        let outputs = |file: &str, label: i64| Outputs {
+            file: file.to_owned(),
+            probabilities: vec![0.5, 0.5],
+            labels: vec![label],
+            classes: 2,
+        };
+        let of = [outputs("a.npz", 1), outputs("b.npz", 1), outputs("c.npz", 0)];
+        check_images(of[..2].iter(), Path::new("final")).unwrap();
+        let problem = check_images(of.iter(), Path::new("final")).unwrap_err().to_string();
+        assert!(problem.contains("`final/test/b.npz` and `final/test/c.npz`"), "{problem}");
+    }
+}
