@@ -47,6 +47,8 @@
 //! | whether a first epoch passes | [`training::ValidRecipe::passes_first_epoch`] |
 //! | whether a training is stopped | [`predictor::StoppingRule::judge`] |
 //! | which models are kept | `best_attempts` in `ops/reduce/models.rs` |
+//! | which networks are trained for long | `Networks::choose` in `ops/finalize/networks.rs` |
+//! | which of these are trained on all images | `Selection::of` in `report/finals.rs` |
 //! | what the log means | [`storage::search_state`] |
 
 pub(crate) mod cli;

@@ -47,7 +47,7 @@ pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Prin
     let parent = Experiment::open(&args.dir)?.trusted_by(trust)?;
     let is_given = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
     let given = given.ids().map(clap::Id::as_str).filter(is_given).map(str::to_owned).collect();
-    let options = FinalizeOptions { given, ..args.options.clone() }.absolute()?;
+    let options = FinalizeOptions { given, ..args.options.clone() };
     let finals = finalize(&parent, &options, &mut |child| {
         let before = status::status(child)?;
         printer.note(&format!("`{}`:", child.dir().root().display()));

@@ -1,5 +1,6 @@
 //! Which networks are trained for long, as `networks.yaml` keeps them, and what came of that.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -48,15 +49,15 @@ pub struct FinalizeOptions {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100))]
     pub ensemble: u32,
     /// Networks of your own to compare with, one a line (such as `configs/baselines.txt`)
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = absolute_path)]
     pub baselines: Option<PathBuf>,
     /// Take the control from this search, whose networks were all drawn at random, not from the
     /// random phase of DIR: for a comparison at equal cost
-    #[arg(long, value_name = "EXPERIMENT")]
+    #[arg(long, value_name = "EXPERIMENT", value_parser = absolute_path)]
     pub control: Option<PathBuf>,
     /// Train the networks on the data set of this configuration, as it says, below DIR/final-NAME,
     /// by its `experiment.name` (transfer)
-    #[arg(long, value_name = "CONFIG")]
+    #[arg(long, value_name = "CONFIG", value_parser = absolute_path)]
     pub data: Option<PathBuf>,
     /// With `--data`: new weights, or those that the search has kept, but for the last layer
     #[arg(long, value_parser = ["scratch", FOUND], default_value = "scratch", requires = "data")]
@@ -70,6 +71,11 @@ pub struct FinalizeOptions {
     #[arg(skip)]
     #[serde(skip)]
     pub given: Vec<String>,
+}
+
+/// The same from every folder.
+fn absolute_path(path: &str) -> io::Result<PathBuf> {
+    std::path::absolute(path)
 }
 
 /// `networks.yaml`: all that is taken from the search, so that its later results change nothing.
@@ -101,15 +107,6 @@ pub struct ChosenNetwork {
 type Found<'a> = (&'a ArchitectureRecord<'a>, &'a Experiment);
 
 impl FinalizeOptions {
-    /// The same from every folder.
-    pub fn absolute(mut self) -> std::io::Result<Self> {
-        let paths = [&mut self.baselines, &mut self.control, &mut self.data];
-        for path in paths.into_iter().flatten() {
-            *path = std::path::absolute(&path)?;
-        }
-        Ok(self)
-    }
-
     /// Below the experiment of the search.
     pub fn folder(&self) -> Result<String> {
         let Some(path) = &self.data else { return Ok(FOLDER.to_owned()) };
