@@ -236,7 +236,8 @@ fn a_trainer_of_ones_own_that_keeps_no_models_is_not_tested() {
 #[test]
 fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     let experiment = searched();
-    let other = SMALL.replace("classes: 10, input_size: 16", "classes: 4, input_size: 20");
+    let few = "classes: 4, input_size: 20, training_images: 100, validation: {images: 20}";
+    let other = SMALL.replace("classes: 10, input_size: 16", few);
     let other = other.replace("name: small", "name: other").replace("seed: 5", "seed: 6");
     let write = |name: &str, epochs: u32| {
         let text = format!("{other}final_training: {{training: {{epochs: {epochs}}}}}\n");
@@ -251,6 +252,8 @@ fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     for key in ["input_size: 20\n", "epochs: 3\n", "seed: 6\n", "name: other-validate\n"] {
         assert!(frozen.contains(key), "{key} in {frozen}");
     }
+    let whole = experiment.text("final-other/2-whole/experiment.yaml");
+    assert!(frozen.contains("training_images: 100\n") && whole.contains("training_images: 120\n"));
     let models = experiment.text("tables/models.csv");
     let networks = experiment.text("final-other/networks.yaml");
     let networks = networks.lines().filter_map(|line| line.split_once("architecture: "));

@@ -252,13 +252,13 @@ impl Networks {
     pub fn whole_config(&self, validate: &Experiment) -> Result<ValidConfig> {
         let mut config = validate.config().config.clone();
         config.experiment.name = config.experiment.name.replace("-validate", "-whole");
+        // Of pictures the same parts: no picture of the test part ever trains.
+        config.data = images_of(validate, &config.data)?;
         let configured = config.data.validation.images.map(u64::from);
         let judging = validate.frozen.validation_images.or(configured).unwrap_or(0);
         if let Some(training) = &mut config.data.training_images {
             *training = training.saturating_add(judging.try_into().unwrap_or(u32::MAX));
         }
-        // Of pictures the same parts: no picture of the test part ever trains.
-        config.data = images_of(validate, &config.data)?;
         config.data.validation.images = Some(0);
         let judged = self.judged(validate)?;
         let selection = Selection::of(&judged, self.options.ensemble as usize);
