@@ -11,12 +11,17 @@ use super::{SlurmError, ValidSlurmParams};
 
 const TRAIN: &str = include_str!("../../slurm/train.sbatch");
 const REDUCE: &str = include_str!("../../slurm/reduce.sbatch");
+const FINALIZE: &str = include_str!("../../slurm/finalize.sbatch");
 const END_OF_SETUP: &str = "# end setup";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Work {
-    Train,
-    Reduce,
+    /// A task of a round.
+    Train(u32),
+    /// The end of a round.
+    Reduce(u32),
+    /// The test of final networks: a task by itself.
+    Finalize,
 }
 
 /// What a person's `submit` says beside the configuration, for every round of a chain.
@@ -44,7 +49,6 @@ impl<'a> Asked<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct BatchScript<'a> {
     pub work: Work,
-    pub round: u32,
     pub program: &'a Path,
     pub experiment: &'a Path,
     /// A job without it fails silently.
@@ -58,7 +62,11 @@ impl BatchScript<'_> {
     /// A shell reads nothing of the configuration but `setup_lines`; options are quoted.
     pub fn render(&self) -> Result<String, SlurmError> {
         let log_folder = check_experiment_path(self.log_folder)?;
-        let template = if self.work == Work::Train { TRAIN } else { REDUCE };
+        let template = match self.work {
+            Work::Train(_) => TRAIN,
+            Work::Reduce(_) => REDUCE,
+            Work::Finalize => FINALIZE,
+        };
         let script = with_part(template, "options", &self.options(log_folder));
         Ok(with_part(&script, "setup", &self.setup()?))
     }
@@ -67,9 +75,13 @@ impl BatchScript<'_> {
         let program = shell_quoted(checked(self.program)?);
         let experiment = shell_quoted(check_experiment_path(self.experiment)?);
         let trust = if self.trust_group { " --trust-group" } else { "" };
+        let what = match self.work {
+            Work::Train(round) | Work::Reduce(round) => format!("--round {round}"),
+            Work::Finalize => "--test-only".to_owned(),
+        };
         let before = [
             format!("METAQNN={program}"),
-            format!("arguments=({experiment} --round {}{trust})", self.round),
+            format!("arguments=({experiment} {what}{trust})"),
             format!("mapfile -t setup_lines <<'{END_OF_SETUP}'"),
         ];
         Ok([&before[..], &self.params.setup_lines, &[END_OF_SETUP.to_owned()]].concat())
@@ -77,8 +89,11 @@ impl BatchScript<'_> {
 
     fn options(&self, log_folder: &str) -> Vec<String> {
         let (params, reduce, asked) = (&**self.params, &self.params.reduce, self.asked);
-        let is_train = self.work == Work::Train;
-        let log = if is_train { "%A_%a" } else { "reduce-%j" };
+        let (is_on_device, log) = match self.work {
+            Work::Train(_) => (true, "%A_%a"),
+            Work::Reduce(_) => (false, "reduce-%j"),
+            Work::Finalize => (true, "test-%j"),
+        };
         let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
         for (name, short, of_tasks, of_reduce) in [
             ("partition", "-p", &params.partition, &reduce.partition),
@@ -87,14 +102,14 @@ impl BatchScript<'_> {
             ("reservation", "", &None, &None),
         ] {
             let of_tasks = of_tasks.as_deref();
-            let value = if is_train {
+            let value = if is_on_device {
                 asked.value_in_script(name, of_tasks)
             } else {
                 of_reduce.as_deref().or_else(|| asked.value(name, short, of_tasks))
             };
             options.extend(given(name, value));
         }
-        let (time, cpus, memory, extra_options) = if is_train {
+        let (time, cpus, memory, extra_options) = if is_on_device {
             (params.time, params.cpus_per_task, &params.memory, &params.extra_options)
         } else {
             (reduce.time, reduce.cpus_per_task, &reduce.memory, &reduce.extra_options)
@@ -102,7 +117,7 @@ impl BatchScript<'_> {
         options.extend(given("time", time));
         options.extend(given("cpus-per-task", Some(cpus)));
         options.extend(given("mem", memory.as_ref()));
-        if is_train {
+        if is_on_device {
             options.extend(given("gres", params.gres.as_ref()));
             options.extend(given("constraint", params.constraint.as_ref()));
             options.extend(given("exclude", params.exclude.as_ref()));
@@ -111,8 +126,10 @@ impl BatchScript<'_> {
         let requeue = if params.requeue { "--requeue" } else { "--no-requeue" };
         let fixed = [requeue, "--open-mode=append", "--kill-on-invalid-dep=yes"];
         options.extend(fixed.map(|option| format!("#SBATCH {option}")));
-        let signal = is_train.then(|| format!("B:USR1@{}", params.signal_seconds));
-        options.extend(given("signal", signal));
+        if let Work::Train(_) = self.work {
+            let signal = format!("B:USR1@{}", params.signal_seconds);
+            options.extend(given("signal", Some(signal)));
+        }
         options
     }
 }
@@ -181,7 +198,6 @@ mod tests {
     ) -> BatchScript<'a> {
         BatchScript {
             work,
-            round: 7,
             program: Path::new("/opt/metaqnn/bin/metaqnn"),
             experiment,
             log_folder: Path::new("/scratch/ada/svhn search/rounds/0007"),
@@ -211,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_persons_variables_hold_where_the_configuration_says_null() {
-        let (train, reduce) = (Work::Train, Work::Reduce);
+        let (train, reduce) = (Work::Train(7), Work::Reduce(7));
         let all = ["partition=partition", "account=account", "qos=qos", "reservation=reservation"];
         assert_eq!(placement(train, "{}", &[]), all);
         assert_eq!(placement(reduce, "{}", &[]), all);
@@ -228,7 +244,7 @@ mod tests {
     #[test]
     fn what_a_person_says_of_place_and_account_holds_for_the_reduce() {
         let options = ["-p", "big", "--account=mine", "--nice"];
-        let reduce = |yaml| placement(Work::Reduce, yaml, &options);
+        let reduce = |yaml| placement(Work::Reduce(7), yaml, &options);
         let lines = reduce("{partition: gpu, account: lab, reduce: {qos: short}}");
         assert_eq!(
             lines,
@@ -268,17 +284,16 @@ mod tests {
     #[test]
     fn rendered_scripts_are_as_recorded() {
         let (experiment, params) = (Path::new("/scratch/ada/svhn search"), params(EVERY_OPTION));
-        assert_golden("train.sbatch", &script(Work::Train, experiment, &params).render().unwrap());
-        assert_golden(
-            "reduce.sbatch",
-            &script(Work::Reduce, experiment, &params).render().unwrap(),
-        );
+        assert_golden("train.sbatch", &script(Work::Train(7), experiment, &params).render().unwrap());
+        for (name, work) in [("reduce.sbatch", Work::Reduce(7)), ("finalize.sbatch", Work::Finalize)] {
+            assert_golden(name, &script(work, experiment, &params).render().unwrap());
+        }
     }
 
     #[test]
     fn the_defaults_leave_the_rest_to_the_cluster() {
         let params = params("{}");
-        let text = script(Work::Train, Path::new("/x"), &params).render().unwrap();
+        let text = script(Work::Train(7), Path::new("/x"), &params).render().unwrap();
         let options: Vec<&str> = text.lines().filter(|line| line.starts_with("#SBATCH")).collect();
         assert_eq!(
             options,
@@ -295,8 +310,8 @@ mod tests {
     }
 
     #[test]
-    fn both_templates_have_their_parts_and_the_program_last() {
-        for template in [TRAIN, REDUCE] {
+    fn all_templates_have_their_parts_and_the_program_last() {
+        for template in [TRAIN, REDUCE, FINALIZE] {
             for part in ["options", "setup"] {
                 assert_eq!(template.matches(&format!("\n# begin {part}")).count(), 1);
                 assert_eq!(template.matches(&format!("\n# end {part}\n")).count(), 1);
@@ -308,7 +323,7 @@ mod tests {
     #[test]
     fn the_shell_ignores_the_warning_before_anything_slow() {
         let params = params("setup_lines: [sleep 60]");
-        let text = script(Work::Train, Path::new("/x"), &params).render().unwrap();
+        let text = script(Work::Train(7), Path::new("/x"), &params).render().unwrap();
         let position = |part: &str| text.find(part).unwrap();
         assert!(position("\n#SBATCH --signal") < position("\ntrap '' USR1"));
         assert!(position("\ntrap '' USR1") < position("\nsleep 60\n"));
@@ -347,7 +362,7 @@ mod tests {
         };
         let params = params.check().unwrap();
         let script =
-            BatchScript { program: &program, ..script(Work::Train, Path::new("/x"), &params) };
+            BatchScript { program: &program, ..script(Work::Train(7), Path::new("/x"), &params) };
         file("script", &script.render().unwrap());
         let output =
             Command::new("bash").arg("script").current_dir(folder.path()).output().unwrap();
@@ -430,12 +445,12 @@ mod tests {
     }
 
     #[test]
-    fn both_templates_run_their_setup_lines_alike() {
+    fn all_templates_run_their_setup_lines_alike() {
         let part = |text: &'static str| {
             let (_, from) = text.split_once("\n# begin setup").unwrap();
             from.split_once("\n# Last: ").unwrap().0
         };
-        assert_eq!(part(TRAIN), part(REDUCE));
+        assert_eq!([part(REDUCE), part(FINALIZE)], [part(TRAIN); 2]);
     }
 
     proptest! {
@@ -446,7 +461,7 @@ mod tests {
         fn any_path_reaches_the_program_unchanged(name in "[^/%\\\\\\p{Cc}]{1,20}|[ '\"$`!*~#&;]{1,8}", round in 0..9999u32) {
             let experiment = PathBuf::from(format!("/scratch/{name}"));
             let params = params("setup_lines: ['METAQNN=/bin/echo', 'exec 2>&1']");
-            let text = BatchScript { round, ..script(Work::Reduce, &experiment, &params) }.render().unwrap();
+            let text = script(Work::Reduce(round), &experiment, &params).render().unwrap();
             let output = Command::new("/bin/bash").arg("-c").arg(&text).env_remove("METAQNN").output().unwrap();
             let expected = format!("reduce /scratch/{name} --round {round}\n");
             prop_assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
@@ -457,7 +472,7 @@ mod tests {
             prop_assume!(!text.trim().is_empty());
             let yaml = serde_yaml::to_string(&SlurmParams { constraint: Some(text), ..SlurmParams::default() }).unwrap();
             let (with, without) = (params(&yaml), params("{}"));
-            let lines = |params| script(Work::Train, Path::new("/x"), params).render().unwrap().lines().count();
+            let lines = |params| script(Work::Train(7), Path::new("/x"), params).render().unwrap().lines().count();
             prop_assert_eq!(lines(&with), lines(&without) + 1);
         }
     }

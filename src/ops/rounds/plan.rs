@@ -136,7 +136,6 @@ impl Rendered {
         let script = |work| {
             let script = BatchScript {
                 work,
-                round: plan.round,
                 program: &program,
                 experiment: experiment.dir().root(),
                 log_folder: &experiment.dir().round(plan.round),
@@ -146,8 +145,8 @@ impl Rendered {
             };
             script.render()
         };
-        let train = (TRAIN_SCRIPT, script(Work::Train)?);
-        let scripts = [train, (REDUCE_SCRIPT, script(Work::Reduce)?)];
+        let train = (TRAIN_SCRIPT, script(Work::Train(plan.round))?);
+        let scripts = [train, (REDUCE_SCRIPT, script(Work::Reduce(plan.round))?)];
         Ok(Self { plan, scripts })
     }
 
