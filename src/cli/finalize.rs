@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 
 use super::printer::Printer;
 use super::progress::Progress;
-use crate::ops::finalize::{FinalizeOptions, finalize};
-use crate::ops::{Experiment, run::run as train, status};
+use crate::ops::finalize::{By, FinalizeOptions, Finalized, finalize};
+use crate::ops::{Experiment, Refusal, run::run as train, status};
 use crate::report::certificate::finals_text;
 use crate::storage::Trust;
 
@@ -28,17 +28,23 @@ use crate::storage::Trust;
     test/           what these say of the test images: read once, by a plan made before\n  \
     summary.csv, depth.csv, certificate.md, certificate.json, model/: the report\n\n\
     Interrupt it at any time (Ctrl-C); the same command goes on where it was. `1-validate` and \
-    `2-whole` are experiments: `metaqnn status DIR/final/2-whole`.")]
+    `2-whole` are experiments: `metaqnn status DIR/final/2-whole`.\n\n\
+    Of a search that was submitted to Slurm the steps are jobs, too, with the options of its newest \
+    round: this submits the first, and the last reduce of each the next. `--workers` trains here.")]
 pub struct FinalizeArgs {
     /// The experiment directory of the search
     dir: PathBuf,
     #[command(flatten)]
     options: FinalizeOptions,
-    /// How many networks are trained at the same time
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    /// How many networks are trained at the same time, on this machine (1 unless the search was
+    /// submitted to Slurm)
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
-    workers: u32,
-    /// Print what `certificate.json` holds, on one line
+    workers: Option<u32>,
+    /// Only the test and the report, here and now (what `slurm/finalize.sbatch` runs)
+    #[arg(long, conflicts_with = "workers")]
+    test_only: bool,
+    /// Print what `certificate.json` holds, on one line, or `{"submitted": [..]}`
     #[arg(long)]
     json: bool,
 }
@@ -48,11 +54,24 @@ pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Prin
     let is_given = |id: &&str| given.value_source(id) == Some(ValueSource::CommandLine);
     let given = given.ids().map(clap::Id::as_str).filter(is_given).map(str::to_owned).collect();
     let options = FinalizeOptions { given, ..args.options.clone() };
-    let finals = finalize(&parent, &options, &mut |child| {
-        let before = status::status(child)?;
+    let train = &mut |child: &Experiment| {
+        if args.test_only {
+            bail!(Refusal::Usage(format!(
+                "`{}` is not trained to its end (leave `--test-only` out)",
+                child.dir().root().display()
+            )));
+        }
+        let (workers, before) = (args.workers.unwrap_or(1), status::status(child)?);
         printer.note(&format!("`{}`:", child.dir().root().display()));
-        let mut progress = Progress::new(printer, args.workers, Some(&before));
-        train(child, args.workers, &mut |worker, event| progress.show(worker, event))
-    })?;
-    printer.answer(args.json, &finals, finals_text(&finals))
+        let mut progress = Progress::new(printer, workers, Some(&before));
+        train(child, workers, &mut |worker, event| progress.show(worker, event))
+    };
+    let is_local = parent.dir().newest_round()?.is_none();
+    let is_here = args.test_only || args.workers.is_some() || is_local;
+    match finalize(&parent, &options, if is_here { By::Machine(train) } else { By::Jobs })? {
+        Finalized::Reported(finals) => printer.answer(args.json, &finals, finals_text(&finals)),
+        Finalized::Submitted(said) => {
+            printer.answer(args.json, &serde_json::json!({ "submitted": said }), said.join("\n"))
+        }
+    }
 }

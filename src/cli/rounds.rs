@@ -7,6 +7,7 @@ use clap::Args;
 use super::args::SharedDir;
 use super::printer::Printer;
 use crate::ops::Experiment;
+use crate::ops::finalize::submit_next;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{learn, rebuild, reduce};
 use crate::ops::rounds::submit::{SubmitOptions, cancel, end_round, submit};
@@ -83,6 +84,9 @@ pub fn run_reduce(args: ReduceArgs, trust: Trust, printer: &Printer) -> anyhow::
         let (reduced, notices) = end_round(&experiment, round)?;
         printer.note(&reduced.to_string());
         notices.iter().for_each(|line| printer.note(line));
+        if reduced.finished {
+            submit_next(&experiment)?.iter().for_each(|line| printer.note(line));
+        }
     } else {
         let ended = args.after.map_or(EndedJobs::None, EndedJobs::One);
         let reduced = if args.no_tables { learn } else { reduce };

@@ -15,13 +15,13 @@ const FINALIZE: &str = include_str!("../../slurm/finalize.sbatch");
 const END_OF_SETUP: &str = "# end setup";
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Work {
+pub enum Work<'a> {
     /// A task of a round.
     Train(u32),
     /// The end of a round.
     Reduce(u32),
-    /// The test of final networks: a task by itself.
-    Finalize,
+    /// The test of final trainings, perhaps on the data set of this configuration.
+    Finalize(Option<&'a Path>),
 }
 
 /// What a person's `submit` says beside the configuration, for every round of a chain.
@@ -48,7 +48,7 @@ impl<'a> Asked<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct BatchScript<'a> {
-    pub work: Work,
+    pub work: Work<'a>,
     pub program: &'a Path,
     pub experiment: &'a Path,
     /// A job without it fails silently.
@@ -65,7 +65,7 @@ impl BatchScript<'_> {
         let template = match self.work {
             Work::Train(_) => TRAIN,
             Work::Reduce(_) => REDUCE,
-            Work::Finalize => FINALIZE,
+            Work::Finalize(_) => FINALIZE,
         };
         let script = with_part(template, "options", &self.options(log_folder));
         Ok(with_part(&script, "setup", &self.setup()?))
@@ -77,7 +77,10 @@ impl BatchScript<'_> {
         let trust = if self.trust_group { " --trust-group" } else { "" };
         let what = match self.work {
             Work::Train(round) | Work::Reduce(round) => format!("--round {round}"),
-            Work::Finalize => "--test-only".to_owned(),
+            Work::Finalize(None) => "--test-only".to_owned(),
+            Work::Finalize(Some(data)) => {
+                format!("--test-only --data {}", shell_quoted(checked(data)?))
+            }
         };
         let before = [
             format!("METAQNN={program}"),
@@ -92,7 +95,7 @@ impl BatchScript<'_> {
         let (is_on_device, log) = match self.work {
             Work::Train(_) => (true, "%A_%a"),
             Work::Reduce(_) => (false, "reduce-%j"),
-            Work::Finalize => (true, "test-%j"),
+            Work::Finalize(_) => (true, "test-%j"),
         };
         let mut options = vec![directive("output", &format!("{log_folder}/{log}.log"))];
         for (name, short, of_tasks, of_reduce) in [
@@ -192,7 +195,7 @@ mod tests {
     }
 
     fn script<'a>(
-        work: Work,
+        work: Work<'a>,
         experiment: &'a Path,
         params: &'a ValidSlurmParams,
     ) -> BatchScript<'a> {
@@ -210,7 +213,7 @@ mod tests {
     static NONE: BTreeMap<String, String> = BTreeMap::new();
 
     /// The lines of a script with partition, account, quality of service and reservation.
-    fn placement(work: Work, yaml: &str, options: &[&str]) -> Vec<String> {
+    fn placement(work: Work<'_>, yaml: &str, options: &[&str]) -> Vec<String> {
         let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let variables = ["PARTITION", "ACCOUNT", "QOS", "RESERVATION"]
             .map(|name| (format!("SBATCH_{name}"), name.to_ascii_lowercase()))
@@ -284,8 +287,14 @@ mod tests {
     #[test]
     fn rendered_scripts_are_as_recorded() {
         let (experiment, params) = (Path::new("/scratch/ada/svhn search"), params(EVERY_OPTION));
-        assert_golden("train.sbatch", &script(Work::Train(7), experiment, &params).render().unwrap());
-        for (name, work) in [("reduce.sbatch", Work::Reduce(7)), ("finalize.sbatch", Work::Finalize)] {
+        assert_golden(
+            "train.sbatch",
+            &script(Work::Train(7), experiment, &params).render().unwrap(),
+        );
+        for (name, work) in [
+            ("reduce.sbatch", Work::Reduce(7)),
+            ("finalize.sbatch", Work::Finalize(Some(Path::new("/scratch/ada/svhn.yaml")))),
+        ] {
             assert_golden(name, &script(work, experiment, &params).render().unwrap());
         }
     }

@@ -11,10 +11,12 @@
 //! Each step follows from the files of those before it, and does nothing where its own are there;
 //! so the command can be killed, repeated, and run twice at once. A longer search changes nothing.
 
+mod jobs;
 mod networks;
 mod report;
 mod test;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -36,6 +38,7 @@ use crate::storage::fs::sealed;
 use crate::storage::search_state::Standing;
 use crate::storage::{Event, ExperimentDir, Row};
 
+use jobs::{submit_child, submit_test};
 pub use networks::FinalizeOptions;
 use networks::{FOLDER, NETWORKS, Networks};
 use test::{TestFolder, why_left_out};
@@ -44,35 +47,88 @@ const VALIDATE: &str = "1-validate";
 const WHOLE: &str = "2-whole";
 const CERTIFICATE: &str = "certificate.md";
 
-/// Does what is left to do, and writes the report; `train` trains an experiment to its end.
+/// Who trains and tests.
+pub enum By<'a> {
+    /// This machine, by what trains an experiment to its end.
+    Machine(&'a mut dyn FnMut(&Experiment) -> Result<()>),
+    /// Jobs of the scheduler: the last reduce of a step submits the next.
+    Jobs,
+}
+
+pub enum Finalized {
+    Reported(Finals),
+    /// In words.
+    Submitted(Vec<String>),
+}
+
+/// Does what is left to do and writes the report, or submits the next step.
 pub fn finalize(
     parent: &Experiment,
     options: &FinalizeOptions,
-    train: &mut dyn FnMut(&Experiment) -> Result<()>,
-) -> Result<Finals> {
+    mut by: By<'_>,
+) -> Result<Finalized> {
     let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
     let mut trained = |step: &str, config: &dyn Fn() -> Result<ValidConfig>| {
         let child = open_or_make(&place.join(step), parent.trust, config)?;
         if trainings_left(&child)? > 0 {
-            excuse(&child)?;
-            train(&child)?;
+            match &mut by {
+                By::Jobs => return Ok(ControlFlow::Break(submit_child(parent, &child)?)),
+                By::Machine(train) => {
+                    excuse(&child)?;
+                    train(&child)?;
+                }
+            }
         }
         // It may have been killed before its last view and tables.
         reduce(&child, &EndedJobs::None)?;
         match trainings_left(&child)? {
-            0 => child.reopened(),
+            0 => child.reopened().map(ControlFlow::Continue),
             _ => {
                 bail!(Refusal::TryAgain(format!("`{step}` was halted (the same command goes on)")))
             }
         }
     };
-    let validate = trained(VALIDATE, &|| networks.validate_config(parent))?;
+    let validate = match trained(VALIDATE, &|| networks.validate_config(parent))? {
+        ControlFlow::Continue(validate) => validate,
+        ControlFlow::Break(said) => return Ok(Finalized::Submitted(said)),
+    };
     // Once it is made, its list is the choice: a late result of the first step changes nothing.
-    let whole = trained(WHOLE, &|| networks.whole_config(&validate))?;
-    let children = [&validate, &whole];
-    let untested = TestFolder::of(&place).evaluate(children, options.read_test_again)?;
-    report::write(parent, &networks, children, untested)
+    let whole = match trained(WHOLE, &|| networks.whole_config(&validate))? {
+        ControlFlow::Continue(whole) => whole,
+        ControlFlow::Break(said) => return Ok(Finalized::Submitted(said)),
+    };
+    let (test, children) = (TestFolder::of(&place), [&validate, &whole]);
+    let untested = match (test.make_plan(children, options.read_test_again)?, by) {
+        (Some(why), _) => Some(why),
+        (None, By::Machine(_)) => test.evaluate(children)?,
+        (None, By::Jobs) if test.is_done()? => None,
+        (None, By::Jobs) => {
+            let said = submit_test(parent, &test.root, options.data.as_deref())?;
+            return Ok(Finalized::Submitted(said));
+        }
+    };
+    report::write(parent, &networks, children, untested).map(Finalized::Reported)
+}
+
+/// Submits the next step after a child of an experiment, as its last reduce does; nothing for any
+/// other experiment.
+pub fn submit_next(child: &Experiment) -> Result<Vec<String>> {
+    let root = child.dir().root();
+    let step = root.file_name().unwrap_or_default();
+    let above = || root.parent().and_then(|place| Some((place, place.parent()?)));
+    let is_child = step == VALIDATE || step == WHOLE;
+    let Some((place, parent)) =
+        above().filter(|(place, _)| is_child && place.join(NETWORKS).exists())
+    else {
+        return Ok(Vec::new());
+    };
+    let parent = Experiment::open(parent)?.trusted_by(child.trust)?;
+    let options = sealed::read::<Networks>(&place.join(NETWORKS))?.options;
+    match finalize(&parent, &options, By::Jobs)? {
+        Finalized::Submitted(said) => Ok(said),
+        Finalized::Reported(_) => Ok(progress(&parent).into_iter().collect()),
+    }
 }
 
 /// Those without a result that are not quarantined.

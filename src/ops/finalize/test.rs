@@ -55,7 +55,7 @@ struct PlannedModel {
 pub struct TestFolder {
     /// `final/`
     place: PathBuf,
-    root: PathBuf,
+    pub root: PathBuf,
 }
 
 /// What the models of `1-validate`, and those of `2-whole`, are evaluated on.
@@ -116,9 +116,9 @@ impl TestFolder {
         outputs.into_iter().chain(self.reads().err()).collect()
     }
 
-    /// Evaluates what the newest plan names: the first, or `again` one of other models. Returns why
-    /// not, where it is left out.
-    pub fn evaluate(&self, children: [&Experiment; 2], again: bool) -> Result<Option<String>> {
+    /// Makes the plan where there is none, or `again` one of other models. Returns why not, where
+    /// the test is left out.
+    pub fn make_plan(&self, children: [&Experiment; 2], again: bool) -> Result<Option<String>> {
         let newest = self.newest_plan()?;
         if newest.is_none() || again {
             if let Some(why) = why_left_out(children[1])? {
@@ -133,6 +133,11 @@ impl TestFolder {
             let plan = newest.map_or(1, |newest| newest.plan + 1);
             sealed::publish_once(&self.path("plan", plan, "yaml"), &TestPlan { plan, models })?;
         }
+        Ok(None)
+    }
+
+    /// Evaluates what the newest plan names. Returns why not, where the trainer cannot.
+    pub fn evaluate(&self, children: [&Experiment; 2]) -> Result<Option<String>> {
         let Some(plan) = self.newest_plan()?.filter(|_| !self.is_done().unwrap_or(false)) else {
             return Ok(None);
         };

@@ -1,6 +1,7 @@
 //! The plan of a round, from what is known and what is asked of the chain; its batch scripts.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::{fs, iter};
 
 use anyhow::{Context, ensure};
@@ -22,9 +23,14 @@ pub(crate) const REDUCE_SCRIPT: &str = "reduce.sbatch";
 
 /// The plan of the newest round names the cluster; before there is one, the environment does.
 pub(crate) fn scheduler(experiment: &Experiment) -> anyhow::Result<Slurm> {
-    let newest = experiment.dir().newest_round()?.unwrap_or(0);
-    let plan = RoundDir::of(experiment.dir(), newest).plan()?;
+    let plan = newest_plan(experiment)?;
     plan.map_or_else(scheduler_of_this_process, |plan| Ok(scheduler_of_plan(&plan)))
+}
+
+/// Of the newest round.
+pub(crate) fn newest_plan(experiment: &Experiment) -> anyhow::Result<Option<RoundPlan>> {
+    let newest = experiment.dir().newest_round()?.unwrap_or(0);
+    Ok(RoundDir::of(experiment.dir(), newest).plan()?)
 }
 
 pub(crate) fn scheduler_of_plan(plan: &RoundPlan) -> Slurm {
@@ -130,21 +136,30 @@ pub(crate) struct Rendered {
     pub scripts: [(&'static str, String); 2],
 }
 
+/// Returns the batch script of a job, whose logs go to `log_folder`.
+pub(crate) fn batch_script(
+    experiment: &Experiment,
+    work: Work<'_>,
+    log_folder: &Path,
+    asked: &RoundPlan,
+) -> anyhow::Result<String> {
+    let program = std::env::current_exe().context("failed to find the running program")?;
+    let script = BatchScript {
+        work,
+        program: &program,
+        experiment: experiment.dir().root(),
+        log_folder,
+        trust_group: experiment.trust == Trust::Group,
+        params: &experiment.config().slurm,
+        asked: Asked { options: &asked.sbatch_options, variables: &asked.sbatch_variables },
+    };
+    Ok(script.render()?)
+}
+
 impl Rendered {
     pub fn of(experiment: &Experiment, plan: RoundPlan) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("failed to find the running program")?;
-        let script = |work| {
-            let script = BatchScript {
-                work,
-                program: &program,
-                experiment: experiment.dir().root(),
-                log_folder: &experiment.dir().round(plan.round),
-                trust_group: experiment.trust == Trust::Group,
-                params: &experiment.config().slurm,
-                asked: Asked { options: &plan.sbatch_options, variables: &plan.sbatch_variables },
-            };
-            script.render()
-        };
+        let folder = experiment.dir().round(plan.round);
+        let script = |work| batch_script(experiment, work, &folder, &plan);
         let train = (TRAIN_SCRIPT, script(Work::Train(plan.round))?);
         let scripts = [train, (REDUCE_SCRIPT, script(Work::Reduce(plan.round))?)];
         Ok(Self { plan, scripts })

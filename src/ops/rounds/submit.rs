@@ -53,7 +53,24 @@ pub struct SubmitOptions {
 
 /// Submits the next round, or completes the newest one when it is unfinished.
 pub fn submit(experiment: &Experiment, options: &SubmitOptions) -> anyhow::Result<Vec<String>> {
-    let sbatch_variables = variables_of_this_process(experiment)?;
+    submit_with(experiment, options, variables_of_this_process(experiment)?)
+}
+
+/// Submits an experiment with what was asked of the newest round of another one.
+pub(crate) fn submit_as(experiment: &Experiment, asked: RoundPlan) -> anyhow::Result<Vec<String>> {
+    let options = SubmitOptions {
+        max_parallel: asked.asked_max_parallel,
+        sbatch_options: asked.sbatch_options,
+        ..SubmitOptions::default()
+    };
+    submit_with(experiment, &options, asked.sbatch_variables)
+}
+
+fn submit_with(
+    experiment: &Experiment,
+    options: &SubmitOptions,
+    sbatch_variables: BTreeMap<String, String>,
+) -> anyhow::Result<Vec<String>> {
     // Before they enter a file of a round, which never changes.
     check_options(&options.sbatch_options)?;
     // On the line of `sbatch` the last of two options holds.

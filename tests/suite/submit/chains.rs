@@ -212,3 +212,44 @@ fn a_round_asked_to_be_the_last_whose_reduce_failed_is_a_broken_chain() {
         "{text}"
     );
 }
+
+#[test]
+fn each_step_of_final_trainings_is_submitted_by_the_last_reduce_of_the_one_before() {
+    let cluster = Cluster::new(&format!("{SMALL}final_training: {{training: {{epochs: 5}}}}\n"));
+    let run = |arguments: &[&str]| {
+        let (code, said, stderr) = cluster.run(arguments);
+        assert_eq!(code, Some(0), "{arguments:?}: {stderr}");
+        said + &stderr
+    };
+    run(&["submit", "dir", "--", "--account=lab"]);
+    run(&["train", "dir", "--until-done"]);
+    run(&["reduce", "dir"]);
+    let of_search = cluster.calls("sbatch").len();
+    let since = |calls: usize| cluster.calls("sbatch").split_off(calls);
+
+    let said = run(&["finalize", "dir", "--top", "2", "--per-depth", "0", "--seeds", "2"]);
+    assert!(said.contains("final/1-validate`: round 1: "), "{said}");
+    let calls = since(of_search);
+    assert!(calls[0].contains("--account=lab") && calls[0].contains("--hold"), "{calls:?}");
+    assert!(calls[0].ends_with("dir/final/1-validate/rounds/0001/1/train.sbatch"), "{calls:?}");
+    let of_first = cluster.calls("sbatch").len();
+    let (code, _, stderr) = cluster.run(&["finalize", "dir", "--test-only"]);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("1-validate` is not trained to its end"), "{stderr}");
+
+    // What the script of its reduce runs, before and after the last result.
+    let said = run(&["reduce", "dir/final/1-validate", "--round", "1"]);
+    assert!(!said.contains("2-whole"), "{said}");
+    run(&["train", "dir/final/1-validate", "--until-done"]);
+    let said = run(&["reduce", "dir/final/1-validate", "--round", "1"]);
+    assert!(said.contains("final/2-whole`: round 1: 6 tasks"), "{said}");
+    let calls = since(of_first);
+    let of_whole = calls.iter().position(|call| call.contains("2-whole")).expect("an array");
+    assert!(calls[of_whole].contains("--account=lab"), "{calls:?}");
+    run(&["train", "dir/final/2-whole", "--until-done"]);
+    let said = run(&["reduce", "dir/final/2-whole", "--round", "1"]);
+    assert!(said.contains("Final trainings: done, see `"), "{said}");
+    assert!(cluster.experiment.path("final/certificate.md").exists());
+    let (_, text, _) = cluster.run(&["status", "dir"]);
+    assert!(text.contains("Final trainings: done"), "{text}");
+}
