@@ -61,7 +61,7 @@ pub struct MeasuredError {
     pub interval: [f64; 2],
 }
 
-/// From images on a device to their probabilities.
+/// From images on a device to their probabilities, the least of some runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {
