@@ -77,7 +77,11 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 
 #[test]
 fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
-    let experiment = searched();
+    let images = "channels: 1, training_images: 100, validation: {images: 20}";
+    let config = SMALL.replace("channels: 1", images);
+    let experiment =
+        Experiment::with(&format!("{config}final_training: {{training: {{epochs: 8}}}}\n"));
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
     fs::write(
         experiment.folder().join("mine.txt"),
         "# mine\n[C(8,3,1), P(2,2), SM(10)]\n[P(2,2), SM(10)]\n",
@@ -130,7 +134,13 @@ fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
     assert_eq!(whole.len(), 12, "three times each");
     assert!(whole.values().all(|[_, accuracy, _]| accuracy.is_empty()), "none is judged");
     let frozen = experiment.text("final/2-whole/experiment.yaml");
-    for key in ["images: 0\n", "keep_models: all\n", "repeats: 3\n", "name: small-whole\n"] {
+    for key in [
+        " images: 0\n",
+        " training_images: 120\n",
+        "keep_models: all\n",
+        "repeats: 3\n",
+        "name: small-whole\n",
+    ] {
         assert!(frozen.contains(key), "{key} in {frozen}");
     }
     let table = experiment.text("final/summary.csv");
@@ -508,11 +518,17 @@ fn without_test_images_the_test_is_left_out_and_made_up_for_when_there_are_some(
     let experiment = with_images(TINY);
     experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
     let finalize = ["finalize", "dir", "--seeds", "1", "--top", "1", "--per-depth", "0"];
-    experiment.run(&finalize).success().says("found no `t10k-images-idx3-ubyte`");
+    experiment.run(&finalize).success();
+    assert!(experiment.text("final/certificate.json").contains("t10k-images-idx3-ubyte"));
     assert!(!experiment.path("final/test").exists());
     write_part(&experiment.folder().join("data"), "t10k", 60);
-    assert!(experiment.run(&["status", "dir"]).success().stdout().contains("next is `test`"));
+    let status = || experiment.run(&["status", "dir", "--json"]).success().stdout();
+    assert!(status().contains("next is `test`"));
+    let untested = experiment.text("final/certificate.md");
     experiment.run(&finalize).success();
+    assert!(status().contains("Final trainings: done"));
+    fs::write(experiment.path("final/certificate.md"), untested).unwrap();
+    assert!(status().contains("next is the report"), "it is of before the test");
     assert_eq!(reads(&experiment).len(), 1);
 }
 

@@ -23,15 +23,15 @@ use anyhow::{Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::{Strategy, ValidConfig};
-use crate::ops::init::open_or_make;
+use crate::config::{ExperimentConfig, Strategy};
+use crate::ops::init::{absolute, open_or_make};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::reduce;
 use crate::ops::train::LOCAL;
 use crate::ops::verify::Finding;
 use crate::ops::{Experiment, Refusal};
-use crate::regular_file;
+use crate::regular_file::{self, MEDIUM};
 use crate::report::finals::Finals;
 use crate::space::Candidate;
 use crate::storage::fs::sealed;
@@ -41,7 +41,7 @@ use crate::storage::{Event, ExperimentDir, Row};
 use jobs::{submit_child, submit_test};
 pub use networks::FinalizeOptions;
 use networks::{FOLDER, NETWORKS, Networks};
-use test::{TestFolder, why_left_out};
+use test::TestFolder;
 
 const VALIDATE: &str = "1-validate";
 const WHOLE: &str = "2-whole";
@@ -69,7 +69,8 @@ pub fn finalize(
 ) -> Result<Finalized> {
     let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
-    let mut trained = |step: &str, config: &dyn Fn() -> Result<ValidConfig>| {
+    let mut trained = |step: &str, config: &dyn Fn() -> Result<ExperimentConfig>| {
+        let config = || absolute(config()?, parent.dir().root());
         let child = open_or_make(&place.join(step), parent.trust, config)?;
         if trainings_left(&child)? > 0 {
             match &mut by {
@@ -102,7 +103,7 @@ pub fn finalize(
     let untested = match (test.make_plan(children, options.read_test_again)?, by) {
         (Some(why), _) => Some(why),
         (None, By::Machine(_)) => test.evaluate(children)?,
-        (None, By::Jobs) if test.is_done()? => None,
+        (None, By::Jobs) if test.is_done(&whole)? => None,
         (None, By::Jobs) => {
             let said = submit_test(parent, &test.root, options.data.as_deref())?;
             return Ok(Finalized::Submitted(said));
@@ -208,8 +209,15 @@ fn next_step(place: &Path) -> Result<Option<String>> {
             return Ok(Some(format!("`{step}`{left}")));
         }
     }
-    let is_tested = TestFolder::of(place).is_done()?
-        || why_left_out(&Experiment::open(&place.join(WHOLE))?)?.is_some();
-    let steps = [(is_tested, "`test`"), (place.join(CERTIFICATE).exists(), "the report")];
-    Ok(steps.into_iter().find(|(is_done, _)| !is_done).map(|(_, step)| step.to_owned()))
+    let test = TestFolder::of(place);
+    if !test.is_done(&Experiment::open(&place.join(WHOLE))?)? {
+        return Ok(Some("`test`".to_owned()));
+    }
+    let certificate = regular_file::read(&place.join(CERTIFICATE), MEDIUM).unwrap_or_default();
+    let certificate = String::from_utf8_lossy(&certificate);
+    // One that was written before the test does not name its plan.
+    let plan = test.newest_plan_file()?.unwrap_or_default();
+    let plan = plan.file_name().unwrap_or_default().to_string_lossy();
+    let is_reported = !certificate.is_empty() && certificate.contains(&*plan);
+    Ok((!is_reported).then(|| "the report".to_owned()))
 }

@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::config::{self, ExperimentConfig, ValidConfig};
+use crate::config::{self, ExperimentConfig};
 use crate::model::ModelCard;
 use crate::ops::finalize::test::{make_folder, model_name};
-use crate::ops::init::{absolute, check_initial_weights, final_list, images_of, load};
+use crate::ops::init::{check_initial_weights, final_list, images_of, load};
 use crate::ops::journal::Journal;
 use crate::ops::list::{adapted, ranked, read, select};
 use crate::ops::train::host;
@@ -125,7 +125,7 @@ impl Networks {
         if !path.exists() {
             let mut networks = Self::choose(parent, options)?;
             // What cannot be trained is refused before anything is made.
-            check_initial_weights(&networks.validate_config(parent)?)?;
+            check_initial_weights(&networks.validate_config(parent)?.check()?)?;
             networks.copy_weights(path.parent().unwrap_or(path))?;
             sealed::publish_once(path, &networks)?;
         }
@@ -228,7 +228,7 @@ impl Networks {
     }
 
     /// The configuration of the first step: each network once, on the training part.
-    pub fn validate_config(&self, parent: &Experiment) -> Result<ValidConfig> {
+    pub fn validate_config(&self, parent: &Experiment) -> Result<ExperimentConfig> {
         let rates = self.networks.iter();
         let rates = rates.filter_map(|of| Some((of.architecture.clone(), of.learning_rate?)));
         let base = self.config.as_ref().unwrap_or(&parent.config().config).clone();
@@ -244,12 +244,12 @@ impl Networks {
         let list = &mut config.strategy.list;
         (list.from.top, list.from.per_depth) = (self.options.top, self.options.per_depth);
         list.architectures = self.networks.iter().map(|of| of.architecture.clone()).collect();
-        absolute(config, parent.dir().root())
+        Ok(config)
     }
 
     /// The configuration of the second step: that of the first with the best networks, each several
     /// times, on training and validation part together.
-    pub fn whole_config(&self, validate: &Experiment) -> Result<ValidConfig> {
+    pub fn whole_config(&self, validate: &Experiment) -> Result<ExperimentConfig> {
         let mut config = validate.config().config.clone();
         config.experiment.name = config.experiment.name.replace("-validate", "-whole");
         // Of pictures the same parts: no picture of the test part ever trains.
@@ -274,7 +274,7 @@ impl Networks {
         let list = &mut config.strategy.list;
         list.architectures = selection.networks().map(|of| of.architecture.clone()).collect();
         list.repeats = self.options.seeds;
-        absolute(config, validate.dir().root())
+        Ok(config)
     }
 
     /// What came of the first step, whose list has to be this one.

@@ -72,12 +72,16 @@ impl TestFolder {
         self.root.join(format!("{name}{again}.{end}"))
     }
 
-    fn newest_plan(&self) -> Result<Option<TestPlan>> {
+    pub fn newest_plan_file(&self) -> Result<Option<PathBuf>> {
         let plans = publish::listing(&self.root, |name| match name {
             "plan.yaml" => Some(1),
             _ => number(name.strip_prefix("plan.")?.strip_suffix(".yaml")?, 1),
         })?;
-        Ok(plans.last().map(|(_, path)| sealed::read(path)).transpose()?)
+        Ok(plans.into_iter().next_back().map(|(_, path)| path))
+    }
+
+    fn newest_plan(&self) -> Result<Option<TestPlan>> {
+        Ok(self.newest_plan_file()?.map(|path| sealed::read(&path)).transpose()?)
     }
 
     /// Of the newest plan; `None` where the model is not in it, or not evaluated.
@@ -98,12 +102,14 @@ impl TestFolder {
         Ok(reads)
     }
 
-    /// Whether nothing is left to evaluate.
-    pub fn is_done(&self) -> Result<bool> {
-        let is_done = |TestPlan { plan, models }: TestPlan| {
-            models.iter().all(|of| self.path(&of.model, plan, "npz").exists())
-        };
-        Ok(self.newest_plan()?.is_some_and(is_done))
+    /// Whether nothing is left to evaluate, or nothing can be.
+    pub fn is_done(&self, whole: &Experiment) -> Result<bool> {
+        match self.newest_plan()? {
+            Some(TestPlan { plan, models }) => {
+                Ok(models.iter().all(|of| self.path(&of.model, plan, "npz").exists()))
+            }
+            None => Ok(why_left_out(whole)?.is_some()),
+        }
     }
 
     /// What of its files is damaged.
@@ -138,9 +144,8 @@ impl TestFolder {
 
     /// Evaluates what the newest plan names. Returns why not, where the trainer cannot.
     pub fn evaluate(&self, children: [&Experiment; 2]) -> Result<Option<String>> {
-        let Some(plan) = self.newest_plan()?.filter(|_| !self.is_done().unwrap_or(false)) else {
-            return Ok(None);
-        };
+        let plan = self.newest_plan()?.filter(|_| !self.is_done(children[1]).unwrap_or(false));
+        let Some(plan) = plan else { return Ok(None) };
         let work = self.work_folder()?;
         let mut why = None;
         for (part, child) in PARTS.into_iter().zip(children) {
