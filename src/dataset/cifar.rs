@@ -14,49 +14,38 @@ pub(super) fn parse(
     shape: ImageShape,
     classes: usize,
 ) -> Result<Images, (usize, String)> {
+    // Of the labels before an image the last counts.
+    let label_bytes = if classes == 100 { 2 } else { 1 };
+    let record = label_bytes + shape.values();
     let mut pixels = Vec::with_capacity(batches.iter().map(Vec::len).sum());
     let mut labels = Vec::new();
-    let mut expected = None;
     for (batch, file) in batches.iter().enumerate() {
-        let found = parse_batch(file, shape, classes, (&mut pixels, &mut labels))
-            .map_err(|problem| (batch, problem))?;
-        let expected = *expected.get_or_insert(found);
+        if file.is_empty() {
+            return Err((batch, problem::NO_IMAGES.into()));
+        }
+        if !file.len().is_multiple_of(record) {
+            let bytes = file.len();
+            let problem = format!(
+                "`{bytes}` bytes are not a whole number of records of `{record}` bytes (fetch it \
+                 again)"
+            );
+            return Err((batch, problem));
+        }
+        let [found, expected] = [file, &batches[0]].map(|file| file.len() / record);
         if found != expected {
             let problem =
                 format!("`{found}` images, but the first batch has `{expected}` (fetch it again)");
             return Err((batch, problem));
         }
+        let before = labels.len();
+        for record in file.chunks_exact(record) {
+            let (head, image) = record.split_at(label_bytes);
+            labels.push(head[label_bytes - 1]);
+            pixels.extend_from_slice(image);
+        }
+        check_labels(&labels[before..], classes).map_err(|problem| (batch, problem))?;
     }
     Ok(Images::new(shape, classes, pixels, labels))
-}
-
-/// Appends the images of one batch and returns their number.
-fn parse_batch(
-    file: &[u8],
-    shape: ImageShape,
-    classes: usize,
-    (pixels, labels): (&mut Vec<u8>, &mut Vec<u8>),
-) -> Result<usize, String> {
-    // Of the labels before an image the last counts.
-    let label_bytes = if classes == 100 { 2 } else { 1 };
-    let record = label_bytes + shape.values();
-    if file.is_empty() {
-        return Err(problem::NO_IMAGES.into());
-    }
-    if !file.len().is_multiple_of(record) {
-        return Err(format!(
-            "`{}` bytes are not a whole number of records of `{record}` bytes (fetch it again)",
-            file.len()
-        ));
-    }
-    let before = labels.len();
-    for record in file.chunks_exact(record) {
-        let (head, image) = record.split_at(label_bytes);
-        labels.push(head[label_bytes - 1]);
-        pixels.extend_from_slice(image);
-    }
-    check_labels(&labels[before..], classes)?;
-    Ok(labels.len() - before)
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ fn pixels(bytes: &[u8], params: &ValidDataParams) -> Result<(Pixels, Vec<String>
         let count = pixels.iter().len() / params.shape().values();
         (pixels, (0..count).map(|index| format!("[{index}]")).collect())
     } else if matches!(params.channels, 1 | 3) {
-        (picture::prepare(&picture::open(bytes)?, params)?, vec![String::new()])
+        (picture::pixels(bytes, params)?, vec![String::new()])
     } else {
         return Err(format!(
             "a picture has 1 or 3 channels, and the network {} (give an `.npy` array)",

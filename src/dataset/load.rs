@@ -17,23 +17,18 @@ const MOST_BYTES: u64 = 1 << 37;
 /// they are. Every class has an image.
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     let (kind, path) = params.files()?;
-    let images = if kind == DataKind::Npz {
-        let mut archive = Archive::open(path, params)?;
-        let training = archive.images(Part::Training)?;
-        let training = training.expect("an archive without training images is an error");
-        match archive.images(Part::Validation)? {
-            Some(validation) => training
-                .with_validation(validation)
-                .map_err(|problem| DatasetError::damaged(path, problem))?,
-            None => training,
-        }
-    } else if params.extra {
-        let extra = load_files(params, Part::Extra)?;
-        let training = load_files(params, Part::Training)?.with_extra(extra);
-        training.map_err(|problem| DatasetError::damaged(path, problem))?
-    } else {
-        load_files(params, Part::Training)?
+    let training = load_part(params, Part::Training)?.expect("the loaders refuse to have none");
+    let others = match kind {
+        _ if params.extra => load_part(params, Part::Extra)?,
+        DataKind::Npz => load_part(params, Part::Validation)?,
+        _ => None,
     };
+    let images = match others {
+        Some(extra) if params.extra => training.with_extra(extra),
+        Some(validation) => training.with_validation(validation),
+        None => Ok(training),
+    };
+    let images = images.map_err(|problem| DatasetError::damaged(path, problem))?;
     match images.class_counts().iter().position(|&count| count == 0) {
         Some(class) => Err(DatasetError::Unsuitable(format!(
             "no image of class `{class}` of `{}` in `{}` (is `data.classes` right?)",
@@ -60,17 +55,22 @@ fn no_test_images(path: &Path) -> DatasetError {
 /// The only reader of test images. Called to answer `evaluate`, after a search, and by nothing
 /// else, which `tests/suite/layers.rs` checks.
 pub fn load_test_images(params: &ValidDataParams) -> Result<Images> {
-    let (kind, path) = params.files()?;
-    if kind != DataKind::Npz {
-        return load_files(params, Part::Test);
+    let path = params.files()?.1;
+    load_part(params, Part::Test)?.ok_or_else(|| no_test_images(path))
+}
+
+/// None where an archive has no arrays of this part.
+fn load_part(params: &ValidDataParams, part: Part) -> Result<Option<Images>> {
+    match params.files()? {
+        (DataKind::Npz, path) => Archive::open(path, params)?.images(part),
+        _ => load_files(params, part).map(Some),
     }
-    Archive::open(path, params)?.images(Part::Test)?.ok_or_else(|| no_test_images(path))
 }
 
 fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
     let (kind, folder) = params.files()?;
     let names = locate(folder, kind, part)?;
-    let read = |name: &&str| {
+    let read = |name: &String| {
         let path = folder.join(name);
         regular_file::read_linked(&path, MOST_BYTES).map_err(DatasetError::unreadable(&path))
     };
@@ -82,7 +82,7 @@ fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
         DataKind::Svhn => svhn::parse(&files[0]).map_err(|problem| (0, problem)),
         DataKind::Images | DataKind::Npz => unreachable!("these are read as arrays"),
     };
-    images.map_err(|(file, problem)| DatasetError::damaged(&folder.join(names[file]), problem))
+    images.map_err(|(file, problem)| DatasetError::damaged(&folder.join(&names[file]), problem))
 }
 
 /// The folder of the training files, and their names in it.
@@ -98,56 +98,54 @@ pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<S
     if params.extra {
         names.extend(locate(path, kind, Part::Extra)?);
     }
-    Ok((path.to_owned(), names.into_iter().map(str::to_owned).collect()))
+    Ok((path.to_owned(), names))
 }
 
-/// The files of a part in the order in which they are read, each with the names that it may have:
-/// in the folder of the data set, or where its archive puts it.
-const fn names(kind: DataKind, part: Part) -> &'static [&'static [&'static str]] {
+/// The files of a part in the order in which they are read.
+const fn names(kind: DataKind, part: Part) -> &'static [&'static str] {
     match (kind, part) {
-        (DataKind::Idx, Part::Test) => &[
-            &["t10k-images-idx3-ubyte", "t10k-images-idx3-ubyte.gz"],
-            &["t10k-labels-idx1-ubyte", "t10k-labels-idx1-ubyte.gz"],
-        ],
-        (DataKind::Idx, _) => &[
-            &["train-images-idx3-ubyte", "train-images-idx3-ubyte.gz"],
-            &["train-labels-idx1-ubyte", "train-labels-idx1-ubyte.gz"],
-        ],
-        (DataKind::Cifar10, Part::Test) => {
-            &[&["test_batch.bin", "cifar-10-batches-bin/test_batch.bin"]]
-        }
+        (DataKind::Idx, Part::Test) => &["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
+        (DataKind::Idx, _) => &["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
+        (DataKind::Cifar10, Part::Test) => &["test_batch.bin"],
         (DataKind::Cifar10, _) => &[
-            &["data_batch_1.bin", "cifar-10-batches-bin/data_batch_1.bin"],
-            &["data_batch_2.bin", "cifar-10-batches-bin/data_batch_2.bin"],
-            &["data_batch_3.bin", "cifar-10-batches-bin/data_batch_3.bin"],
-            &["data_batch_4.bin", "cifar-10-batches-bin/data_batch_4.bin"],
-            &["data_batch_5.bin", "cifar-10-batches-bin/data_batch_5.bin"],
+            "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+            "data_batch_5.bin",
         ],
-        (DataKind::Cifar100, Part::Test) => &[&["test.bin", "cifar-100-binary/test.bin"]],
-        (DataKind::Cifar100, _) => &[&["train.bin", "cifar-100-binary/train.bin"]],
-        (DataKind::Svhn, Part::Test) => &[&["test_32x32.mat"]],
-        (DataKind::Svhn, Part::Extra) => &[&["extra_32x32.mat"]],
-        (DataKind::Svhn, _) => &[&["train_32x32.mat"]],
+        (DataKind::Cifar100, Part::Test) => &["test.bin"],
+        (DataKind::Cifar100, _) => &["train.bin"],
+        (DataKind::Svhn, Part::Test) => &["test_32x32.mat"],
+        (DataKind::Svhn, Part::Extra) => &["extra_32x32.mat"],
+        (DataKind::Svhn, _) => &["train_32x32.mat"],
         // Looked for by their reader.
         (DataKind::Images | DataKind::Npz, _) => &[],
     }
 }
 
-/// The name, relative to `folder`, under which each file of a part is there.
-fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<&'static str>> {
-    if kind == DataKind::Images {
-        let problem = "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
-        return Err(DatasetError::damaged(folder, problem));
-    }
+/// The name, relative to `folder`, under which each file of a part is there: its own, that of the
+/// packed file, or where the archive puts it.
+fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<String>> {
+    let other: fn(&str) -> Option<String> = match kind {
+        DataKind::Images => {
+            let problem =
+                "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
+            return Err(DatasetError::damaged(folder, problem));
+        }
+        DataKind::Idx => |name| Some(format!("{name}.gz")),
+        DataKind::Cifar10 => |name| Some(format!("cifar-10-batches-bin/{name}")),
+        DataKind::Cifar100 => |name| Some(format!("cifar-100-binary/{name}")),
+        DataKind::Svhn | DataKind::Npz => |_| None,
+    };
     let of = format!("{kind}{}", if part == Part::Extra { "-extra" } else { "" });
-    names(kind, part).iter().map(|names| locate_one(folder, &of, names)).collect()
+    let names = names(kind, part).iter();
+    let names = names.map(|&name| [name.to_owned()].into_iter().chain(other(name)).collect());
+    names.map(|names| locate_one(folder, &of, names)).collect()
 }
 
-fn locate_one(folder: &Path, of: &str, names: &[&'static str]) -> Result<&'static str> {
-    for name in names {
+fn locate_one(folder: &Path, of: &str, names: Vec<String>) -> Result<String> {
+    for name in &names {
         let path = folder.join(name);
         match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Ok(name),
+            Ok(metadata) if metadata.is_file() => return Ok(name.clone()),
             Err(error)
                 if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
@@ -163,7 +161,7 @@ fn locate_one(folder: &Path, of: &str, names: &[&'static str]) -> Result<&'stati
     };
     Err(DatasetError::Unsuitable(format!(
         "found no {} in `{1}` (`scripts/fetch-data.sh {name} {1}` fetches it{also})",
-        quoted(names, " or "),
+        quoted(&names, " or "),
         folder.display()
     )))
 }

@@ -106,8 +106,12 @@ pub(super) fn has_more_frames(bytes: &[u8]) -> bool {
     }
 }
 
-/// Makes of a decoded picture what a network gets.
-pub(super) fn prepare(picture: &DynamicImage, params: &ValidDataParams) -> Result<Pixels, String> {
+/// What a network gets of the picture in a file.
+pub(super) fn pixels(bytes: &[u8], params: &ValidDataParams) -> Result<Pixels, String> {
+    open(bytes).and_then(|picture| prepare(&picture, params))
+}
+
+fn prepare(picture: &DynamicImage, params: &ValidDataParams) -> Result<Pixels, String> {
     let color = picture.color();
     let (values, greatest) = match color.bytes_per_pixel() / color.channel_count() {
         1 => (picture.to_rgba8().into_raw().into_iter().map(u16::from).collect(), 255),

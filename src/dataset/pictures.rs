@@ -120,8 +120,7 @@ pub fn restore_pictures(params: &ValidDataParams, list: &str) -> Result<()> {
             let problem = "it has changed since the experiment was created (restore it)";
             return Err(damaged(problem.to_owned()));
         }
-        let pixels = picture::open(&bytes).and_then(|found| picture::prepare(&found, params));
-        Ok((row, pixels.map_err(damaged)?))
+        Ok((row, picture::pixels(&bytes, params).map_err(damaged)?))
     };
     let pictures = read_list(list)?.into_par_iter().map(read).collect::<Result<_>>()?;
     write_cache(params, list, &pictures)
@@ -168,12 +167,9 @@ fn read_all(
 ) -> Result<(Pictures, Vec<String>)> {
     let read = |row: &ListedPicture| {
         let mut row = row.clone();
-        let bytes = match picture::read(&root.join(&row.file)) {
-            Ok(bytes) => bytes,
-            Err(problem) => return Err((row.file, Some(problem))),
-        };
-        let decoded = picture::open(&bytes).and_then(|found| picture::prepare(&found, params));
-        let pixels = decoded.map_err(|problem| {
+        let bytes = picture::read(&root.join(&row.file))
+            .map_err(|problem| (row.file.clone(), Some(problem)))?;
+        let pixels = picture::pixels(&bytes, params).map_err(|problem| {
             let is_meant = picture::is_meant(&row.file, &bytes);
             (row.file.clone(), is_meant.then_some(problem))
         })?;
@@ -423,7 +419,7 @@ mod tests {
         assert_eq!(parts.validation, [16, 17, 18, 19]);
         let of_file = |row: &ListedPicture| {
             let bytes = fs::read(params.path.as_ref().unwrap().join(&row.file)).unwrap();
-            picture::prepare(&picture::open(&bytes).unwrap(), &params).unwrap()
+            picture::pixels(&bytes, &params).unwrap()
         };
         let rows = read_list(&list).unwrap();
         let single = |index| images.subset(&[index]).pixels;
