@@ -201,13 +201,11 @@ impl DataParams {
             return Ok(());
         }
         let needs = "`data.validation.method: balanced` needs a number";
-        let none = Invalid::new("data.training_images", "null", needs);
-        let training = ("data.training_images", self.training_images.ok_or(none)?);
-        let validation = self
-            .validation
-            .images
-            .ok_or_else(|| Invalid::new("data.validation.images", "null", needs))?;
-        for (key, value) in [training, ("data.validation.images", validation)] {
+        for (key, value) in [
+            ("data.training_images", self.training_images),
+            ("data.validation.images", self.validation.images),
+        ] {
+            let value = value.ok_or_else(|| Invalid::new(key, "null", needs))?;
             let holds = value.is_multiple_of(self.classes);
             let allowed = format!("a balanced split needs a multiple of `{}`", self.classes);
             Invalid::unless(holds, key, value, &allowed)?;

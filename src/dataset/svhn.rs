@@ -3,6 +3,8 @@
 //! `X` is `[H, W, C, N] = [32, 32, 3, N]`, the first dimension running fastest; `y` has N numbers,
 //! the digit of each image, with 10 for the digit 0.
 
+use itertools::Itertools;
+
 use super::error::problem;
 use super::matlab;
 use super::{ImageShape, Images};
@@ -56,8 +58,8 @@ fn transpose_planes(bytes: &mut [u8]) {
 }
 
 fn wrong_shape(name: &str, variable: &matlab::Variable<'_>, expected: &str) -> String {
-    let found: Vec<_> = variable.dimensions.iter().map(u32::to_string).collect();
-    format!("variable `{name}` has the shape `{}`, must be {expected}", found.join("x"))
+    let found = variable.dimensions.iter().join("x");
+    format!("variable `{name}` has the shape `{found}`, must be {expected}")
 }
 
 #[cfg(test)]

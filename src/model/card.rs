@@ -5,6 +5,7 @@ use std::fs;
 use std::mem::discriminant;
 use std::path::Path;
 
+use itertools::Itertools;
 use safetensors::tensor::TensorView;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -241,12 +242,7 @@ fn checksums<'a>(
 /// Of the lines but that of this checksum. (Numbers read and written again may differ in a bit.)
 fn card_sum(text: &str) -> String {
     let own = format!("    \"{CARD}\": ");
-    hex(text
-        .lines()
-        .filter(|line| !line.starts_with(&own))
-        .collect::<Vec<_>>()
-        .join("\n")
-        .as_bytes())
+    hex(text.lines().filter(|line| !line.starts_with(&own)).join("\n").as_bytes())
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -12,7 +12,7 @@ use crate::seed;
 use crate::space::Candidate;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
-use crate::storage::{ExperimentDir, ReplayLog, Row, StorageError, Trust};
+use crate::storage::{ExperimentDir, FORMAT_VERSION, ReplayLog, Row, StorageError, Trust};
 use crate::training::TrainerKind;
 
 /// `experiment.yaml`.
@@ -34,6 +34,18 @@ pub(crate) struct Frozen {
 }
 
 impl Frozen {
+    pub fn without_images(config: ExperimentConfig) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            program_version: env!("CARGO_PKG_VERSION").into(),
+            data_files: None,
+            training_images: None,
+            validation_images: None,
+            pictures: None,
+            config,
+        }
+    }
+
     pub fn in_force(&self, dir: &ExperimentDir, settings: &[String]) -> Result<ValidConfig> {
         let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
         let config = parsed

@@ -11,8 +11,7 @@ use crate::config::{
     StrategyParams, ValidConfig, check_changeable,
 };
 use crate::dataset::{
-    BYTES, DataKind, DataParams, Fingerprint, ValueRange, load_training_images, prepare_pictures,
-    split,
+    BYTES, DataKind, DataParams, Fingerprint, load_training_images, prepare_pictures, split,
 };
 use crate::model::ModelCard;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
@@ -21,7 +20,7 @@ use crate::ops::{Experiment, Refusal, list};
 use crate::slurm::check_experiment_path;
 use crate::space::DataShape;
 use crate::storage::fs::yaml;
-use crate::storage::{ExperimentDir, FORMAT_VERSION, StorageError, Trust};
+use crate::storage::{ExperimentDir, StorageError, Trust};
 use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{KeptModels, TrainerKind, freeze_command};
 
@@ -109,24 +108,14 @@ pub(super) fn images_of(parent: &Experiment, prepared: &DataParams) -> anyhow::R
 }
 
 /// Makes the experiment directory, which must not exist, or be empty.
-pub fn init(mut config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
+pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Experiment> {
     let dir = path::absolute(dir).context("failed to find the current folder")?;
     check_experiment_path(&dir)?;
     check_checkpoint_dir(&config, &dir)?;
     check_initial_weights(&config)?;
-    let found = check_data(&config, &dir)?;
-    if let Some(found) = &found {
-        config.config.data.value_range = found.value_range;
-        config.config.training.first_epoch_threshold = found.first_epoch_threshold;
-    }
-    let frozen = Frozen {
-        format_version: FORMAT_VERSION,
-        program_version: env!("CARGO_PKG_VERSION").into(),
-        training_images: found.as_ref().map(|found| found.training),
-        validation_images: found.as_ref().map(|found| found.validation),
-        pictures: found.as_ref().and_then(|found| found.pictures.clone()),
-        data_files: found.map(|found| found.files),
-        config: config.config,
+    let frozen = match has_images(&config, &dir)? {
+        true => check_images(&config)?,
+        false => Frozen::without_images(config.config),
     };
     ExperimentDir::create(&dir, &yaml::print(&frozen, Path::new("experiment.yaml"))?, trust)?;
     let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
@@ -148,31 +137,18 @@ pub(super) fn check_initial_weights(config: &ValidConfig) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// What images say of themselves.
-pub struct FoundImages {
-    files: Fingerprint,
-    /// Their list.
-    pictures: Option<String>,
-    /// How many train.
-    training: u64,
-    /// How many judge.
-    validation: u64,
-    value_range: Option<ValueRange>,
-    first_epoch_threshold: Option<f64>,
-}
-
-/// Keys of [`FoundImages`], which `init` fills in where they are null.
+/// What [`check_images`] fills in where it is null.
 const FILLED_IN: [&str; 2] = ["data.value_range", "training.first_epoch_threshold"];
 
-fn check_data(config: &ValidConfig, dir: &Path) -> anyhow::Result<Option<FoundImages>> {
+fn has_images(config: &ValidConfig, dir: &Path) -> anyhow::Result<bool> {
     // A trainer may bring its own images; those that are named and there are checked all the same.
-    let Some(path) = &config.config.data.path else { return Ok(None) };
+    let Some(path) = &config.config.data.path else { return Ok(false) };
     if config.recipe.trainer != TrainerKind::Torch && !path.exists() {
         log::warn!(
             "`{}` is not there, so no image is checked (this trainer may need none)",
             path.display()
         );
-        return Ok(None);
+        return Ok(false);
     }
     let (pictures, dir) = (resolved(path), resolved(dir));
     let is_pictures = config.data.kind == Some(DataKind::Images);
@@ -184,11 +160,11 @@ fn check_data(config: &ValidConfig, dir: &Path) -> anyhow::Result<Option<FoundIm
             dir.display()
         )));
     }
-    check_images(config).map(Some)
+    Ok(true)
 }
 
-/// Checks every image; decodes pictures into their cache.
-pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
+/// Checks every image; decodes pictures into their cache. Returns what an experiment keeps of them.
+pub(crate) fn check_images(config: &ValidConfig) -> anyhow::Result<Frozen> {
     let seed = config.experiment.seed;
     let mut pictures = None;
     if config.data.kind == Some(DataKind::Images) {
@@ -199,7 +175,6 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     let data = config.data.for_trainer(pictures.as_deref()).check()?;
     let images = load_training_images(&data)?;
     let parts = split(&images, &data, seed)?;
-    let files = Fingerprint::of_training_files(&data)?;
     let is_own = matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz));
     let mut value_range = data.value_range;
     if is_own {
@@ -231,8 +206,13 @@ pub fn check_images(config: &ValidConfig) -> anyhow::Result<FoundImages> {
     {
         log::warn!("{warning}");
     }
-    let [training, validation] = [&parts.training, &parts.validation].map(|part| part.len() as u64);
-    Ok(FoundImages { files, pictures, training, validation, value_range, first_epoch_threshold })
+    let mut frozen = Frozen::without_images(config.config.clone());
+    frozen.config.data.value_range = value_range;
+    frozen.config.training.first_epoch_threshold = first_epoch_threshold;
+    [frozen.training_images, frozen.validation_images] =
+        [&parts.training, &parts.validation].map(|part| Some(part.len() as u64));
+    frozen.data_files = Some(Fingerprint::of_training_files(&data)?);
+    Ok(Frozen { pictures, ..frozen })
 }
 
 /// Opens the experiment at `dir`, or makes it; of several at once, one makes it.

@@ -268,8 +268,9 @@ fn validation_error(members: &[&FinalNetwork]) -> Option<MeasuredError> {
     Outputs::error_of_mean(members.iter().map(|of| of.validation.as_ref()))
 }
 
-/// Members, added one at a time while the validation error of their mean outputs falls.
-fn picked<'a>(members: &[&'a FinalNetwork]) -> Vec<&'a FinalNetwork> {
+/// Members, added one at a time while the validation error of their mean outputs falls; none
+/// without validation outputs.
+pub fn picked<'a>(members: &[&'a FinalNetwork]) -> Vec<&'a FinalNetwork> {
     let (mut picked, mut least) = (Vec::<&FinalNetwork>::new(), f64::INFINITY);
     loop {
         let is_left = |of: &&&FinalNetwork| !picked.iter().any(|it| std::ptr::eq(*it, **of));
@@ -288,19 +289,14 @@ impl Finals {
         Selection::of(self.networks.iter().filter(|of| !of.repeats.is_empty()), self.ensemble)
     }
 
-    /// The members of the ensemble that is picked greedily; none without validation outputs.
-    pub fn picked(&self) -> Vec<&FinalNetwork> {
-        picked(&self.selection().members)
-    }
-
     /// With the results, and without the places of files in the words of others.
     pub fn summed_up(mut self) -> Self {
         let Selection { members, control, baseline } = self.selection();
         // An ensemble of one network is that network.
-        let [all, picked] = [members.clone(), self.picked()].map(|of| match members.len() {
-            0 | 1 => Vec::new(),
-            _ => of,
-        });
+        let [all, picked] = match members.len() {
+            0 | 1 => [Vec::new(), Vec::new()],
+            _ => [members.clone(), picked(&members)],
+        };
         let parts = [
             ("top model", members.into_iter().take(1).collect_vec()),
             ("ensemble", all),

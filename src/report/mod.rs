@@ -18,6 +18,8 @@ pub mod tables;
 pub mod terminal;
 mod time_left;
 
-pub use iterations::{ArchitectureRecord, Ledger, by_iteration, first_start, ranking};
+pub use iterations::{
+    ArchitectureRecord, Ledger, by_iteration, first_start, ordered_bits, ranking,
+};
 pub use search::{Condition, EarlyStopping, SearchData, who_trained};
 pub use summary::{HostTally, Summary};

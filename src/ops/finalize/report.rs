@@ -8,13 +8,12 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use super::networks::{NETWORKS, Networks, came_of, iterations_of};
-use super::test::{TestFolder, why_left_out};
+use super::test::{TestFolder, read, why_left_out};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
 use crate::config::Strategy;
 use crate::dataset::DataParams;
 use crate::model::{MeasuredError, ModelCard};
 use crate::ops::{Experiment, Refusal};
-use crate::regular_file::{self, LARGE};
 use crate::report::certificate::page;
 use crate::report::finals::{FinalNetwork, Finals, Outputs};
 use crate::report::tables::of_finals;
@@ -136,10 +135,8 @@ fn checksums(parent: &Experiment, place: &Path) -> Result<BTreeMap<String, Strin
     let children = children.iter().flat_map(|dir| [dir.configuration(), dir.replay_log()]);
     let files = [parent.dir().configuration(), place.join(NETWORKS)].into_iter().chain(children);
     let sum = |path: PathBuf| {
-        let bytes = regular_file::read(&path, LARGE)
-            .with_context(|| format!("failed to read `{}`", path.display()))?;
         let name = path.strip_prefix(parent.dir().root()).unwrap_or(&path);
-        Ok((name.display().to_string(), sealed::checksum(&bytes)))
+        Ok((name.display().to_string(), sealed::checksum(&read(&path)?)))
     };
     files.chain(plans.into_iter().map(|(_, path)| path)).map(sum).collect()
 }

@@ -314,7 +314,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("failed to make `{}`", path.display()))
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+pub fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = || format!("failed to read `{}`", path.display());
     regular_file::read(path, LARGE).with_context(failed)
 }

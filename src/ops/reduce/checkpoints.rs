@@ -1,6 +1,7 @@
 //! Which checkpoints are kept.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::Result;
 
@@ -29,14 +30,18 @@ pub(crate) fn remove_checkpoints(experiment: &Experiment, knowledge: &Knowledge)
             || knowledge.lost.get(&iteration).is_some_and(|lost| may_count(knowledge, lost));
         let was_drawn_since = iteration >= knowledge.next_iteration;
         // A task that still writes there makes its folder again.
-        if !may_go_on
-            && !was_drawn_since
-            && let Err(error) = regular_file::remove_folder(&folder)
-        {
-            log::info!("`{}` stays: {error}", folder.display());
+        if !may_go_on && !was_drawn_since {
+            remove_or_leave(&folder);
         }
     }
     Ok(())
+}
+
+/// One that stays costs room alone, and is tried again.
+pub(crate) fn remove_or_leave(folder: &Path) {
+    if let Err(error) = regular_file::remove_folder(folder) {
+        log::info!("`{}` stays: {error}", folder.display());
+    }
 }
 
 /// Whether a result of this lost claim would count: no other has one, and more may try.

@@ -1,12 +1,15 @@
 //! Which models are kept.
 
+use std::cmp::Reverse;
+
 use anyhow::{Result, ensure};
+use itertools::Itertools;
 
 use crate::model::ModelCard;
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
-use crate::ops::reduce::checkpoints::may_count;
-use crate::regular_file;
+use crate::ops::reduce::checkpoints::{may_count, remove_or_leave};
+use crate::report::ordered_bits;
 use crate::storage::{Attempt, Event, ExperimentDir, Iteration, Row, TIME_OVER, fs::publish};
 use crate::training::KeptModels;
 
@@ -17,23 +20,15 @@ pub(crate) fn best_attempts<'a>(
     rows: impl Iterator<Item = &'a Row>,
     KeptModels(most): KeptModels,
 ) -> Vec<Attempt> {
-    let accuracy = |row: &Row| row.best_validation_accuracy.unwrap_or(0.0);
     let trained = rows.filter(|row| row.event == Event::Trained).enumerate();
-    let (mut trained, mut unjudged): (Vec<_>, Vec<_>) =
+    let (judged, unjudged): (Vec<_>, Vec<_>) =
         trained.partition(|(_, row)| row.best_validation_accuracy.is_some());
-    if most == 0 {
-        unjudged.clear();
-    }
-    let order = |a: &(usize, &Row), b: &(usize, &Row)| {
-        accuracy(b.1).total_cmp(&accuracy(a.1)).then(a.0.cmp(&b.0))
+    let order = |(place, row): &(usize, &Row)| {
+        (Reverse(row.best_validation_accuracy.map(ordered_bits)), *place)
     };
-    // Asked after every result.
-    if trained.len() > most as usize {
-        trained.select_nth_unstable_by(most as usize, order);
-        trained.truncate(most as usize);
-    }
-    trained.sort_by(order);
-    trained.into_iter().chain(unjudged).filter_map(|(_, row)| row.attempt()).collect()
+    let best = judged.into_iter().k_smallest_by_key(most as usize, order);
+    let unjudged = unjudged.into_iter().filter(|_| most > 0);
+    best.chain(unjudged).filter_map(|(_, row)| row.attempt()).collect()
 }
 
 /// Removes what belongs to iterations that have ended, but for the best models. Decided from the
@@ -53,9 +48,8 @@ pub(crate) fn remove_models(experiment: &Experiment, journal: &Journal) -> Resul
             && !knowledge.open.contains_key(&iteration)
             && !may_come(journal, iteration)
             && folder.is_dir()
-            && let Err(error) = regular_file::remove_folder(&folder)
         {
-            log::info!("`{}` stays: {error}", folder.display());
+            remove_or_leave(&folder);
         }
     }
     Ok(())

@@ -8,9 +8,9 @@ use crate::dataset::DataParams;
 use crate::model::{MeasuredError, ModelCard, sequential};
 use crate::ops::Experiment;
 use crate::ops::journal::Journal;
+use crate::ops::reduce::checkpoints::remove_or_leave;
 use crate::ops::reduce::models::{best_attempts, name_model};
 use crate::ops::train::{Claim, TaskRun};
-use crate::regular_file;
 use crate::storage::Row;
 use crate::training::Recipe;
 use crate::training::protocol::Request;
@@ -29,10 +29,8 @@ pub(super) fn settle_model(experiment: &Experiment, journal: &mut Journal, resul
     if best_attempts(rows, experiment.config().recipe.keep_models).contains(&attempt) {
         name_model(experiment.dir(), attempt);
     }
-    if folder.is_dir()
-        && let Err(error) = regular_file::remove_folder(&folder)
-    {
-        log::info!("`{}` stays: {error}", folder.display());
+    if folder.is_dir() {
+        remove_or_leave(&folder);
     }
 }
 

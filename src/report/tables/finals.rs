@@ -4,7 +4,9 @@ use derive_more::Deref;
 use itertools::Itertools;
 
 use super::table::*;
-use crate::report::finals::{FinalNetwork, FinalResult, Finals, NetworkRole, Outputs, Read};
+use crate::report::finals::{
+    FinalNetwork, FinalResult, Finals, NetworkRole, Outputs, Read, picked,
+};
 use crate::report::iterations::ordered_bits;
 
 #[derive(Deref)]
@@ -40,7 +42,8 @@ pub fn of_finals(finals: &Finals) -> TableSet {
 }
 
 fn add_networks(set: &mut TableSet, finals: &Finals) {
-    let (members, picked) = (finals.selection().members, finals.picked());
+    let members = finals.selection().members;
+    let picked = picked(&members);
     let place = |of: &[&FinalNetwork], network| of.iter().position(|it| std::ptr::eq(*it, network));
     let rows = finals.networks.iter().map(|network| NetworkRow {
         network,

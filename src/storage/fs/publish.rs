@@ -9,7 +9,7 @@
 //! Readers list the folder and take the newest name: on NFS a lookup that failed is remembered for
 //! half a minute. A private name that a crash left behind is harmless: [`listing`] never shows it.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -168,8 +168,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
 }
 
 fn write_aside(path: &Path, bytes: &[u8]) -> Result<PathBuf> {
-    let (aside, mut file) =
-        private_name(path, |aside| OpenOptions::new().write(true).create_new(true).open(aside))?;
+    let (aside, mut file) = private_name(path, |aside| File::create_new(aside))?;
     if let Err(error) = file.write_all(bytes).and_then(|()| file.sync_all()) {
         remove_aside(fs::remove_file(&aside), &aside);
         return Err(StorageError::io("write", path)(error));
