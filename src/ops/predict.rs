@@ -18,7 +18,7 @@ use crate::model::ModelCard;
 use crate::ops::Refusal;
 use crate::ops::run::catch_interrupts;
 use crate::regular_file;
-use crate::training::protocol::{EvaluatedPart, Evaluation, VERSION};
+use crate::training::protocol::{EvaluatedPart, Evaluation};
 use crate::training::{Interrupt, Recipe, TICK, TrainingEnd, evaluate};
 
 /// Of the trainer, in seconds: it says nothing until it has seen all pictures, however many.
@@ -89,7 +89,6 @@ pub fn predict(options: &PredictOptions) -> Result<Vec<Classification>> {
     write(&arrays, &Array::new("f4", sides, bytes))
         .with_context(|| format!("failed to write `{}`", arrays.display()))?;
     let asked = Evaluation {
-        protocol: VERSION,
         models: vec![copy],
         part: EvaluatedPart::Arrays(std::path::absolute(&arrays)?),
         output: output.clone(),

@@ -89,6 +89,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use smart_default::SmartDefault;
 
 use super::recipe::Recipe;
 use crate::space::{Architecture, Layer, Padding, PoolRounding, Space};
@@ -162,8 +163,9 @@ impl Request {
 }
 
 /// Asks for the probabilities that models give to images.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, SmartDefault, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
+    #[default(VERSION)]
     pub protocol: u32,
     /// Their folders, each of another name.
     pub models: Vec<PathBuf>,

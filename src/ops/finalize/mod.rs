@@ -16,14 +16,13 @@ mod networks;
 mod report;
 mod test;
 
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::{ExperimentConfig, Strategy};
+use crate::config::Strategy;
 use crate::ops::init::{absolute, open_or_make};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
@@ -69,12 +68,18 @@ pub fn finalize(
 ) -> Result<Finalized> {
     let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
-    let mut trained = |step: &str, config: &dyn Fn() -> Result<ExperimentConfig>| {
-        let config = || absolute(config()?, parent.dir().root());
+    let mut children = Vec::<Experiment>::new();
+    for step in [VALIDATE, WHOLE] {
+        // Once the second is made, its list is the choice: a late result of the first changes
+        // nothing.
+        let config = || match children.first() {
+            None => absolute(networks.validate_config(parent)?, parent.dir().root()),
+            Some(validate) => absolute(networks.whole_config(validate)?, parent.dir().root()),
+        };
         let child = open_or_make(&place.join(step), parent.trust, config)?;
         if trainings_left(&child)? > 0 {
             match &mut by {
-                By::Jobs => return Ok(ControlFlow::Break(submit_child(parent, &child)?)),
+                By::Jobs => return Ok(Finalized::Submitted(submit_child(parent, &child)?)),
                 By::Machine(train) => {
                     excuse(&child)?;
                     train(&child)?;
@@ -83,27 +88,16 @@ pub fn finalize(
         }
         // It may have been killed before its last view and tables.
         reduce(&child, &EndedJobs::None)?;
-        match trainings_left(&child)? {
-            0 => child.reopened().map(ControlFlow::Continue),
-            _ => {
-                bail!(Refusal::TryAgain(format!("`{step}` was halted (the same command goes on)")))
-            }
+        if trainings_left(&child)? > 0 {
+            bail!(Refusal::TryAgain(format!("`{step}` was halted (the same command goes on)")));
         }
-    };
-    let validate = match trained(VALIDATE, &|| networks.validate_config(parent))? {
-        ControlFlow::Continue(validate) => validate,
-        ControlFlow::Break(said) => return Ok(Finalized::Submitted(said)),
-    };
-    // Once it is made, its list is the choice: a late result of the first step changes nothing.
-    let whole = match trained(WHOLE, &|| networks.whole_config(&validate))? {
-        ControlFlow::Continue(whole) => whole,
-        ControlFlow::Break(said) => return Ok(Finalized::Submitted(said)),
-    };
-    let (test, children) = (TestFolder::of(&place), [&validate, &whole]);
+        children.push(child.reopened()?);
+    }
+    let (test, children) = (TestFolder::of(&place), [&children[0], &children[1]]);
     let untested = match (test.make_plan(children, options.read_test_again)?, by) {
         (Some(why), _) => Some(why),
         (None, By::Machine(_)) => test.evaluate(children)?,
-        (None, By::Jobs) if test.is_done(&whole)? => None,
+        (None, By::Jobs) if test.is_done(children[1])? => None,
         (None, By::Jobs) => {
             let said = submit_test(parent, &test.root, options.data.as_deref())?;
             return Ok(Finalized::Submitted(said));

@@ -183,13 +183,10 @@ impl Networks {
         }
         let other =
             options.control.as_deref().map(|path| open_control(path, parent)).transpose()?;
-        let its_rows = other.as_ref().map(iterations_of).transpose()?.unwrap_or_default();
-        let (control, of_control) = match &other {
-            Some(other) => (other, ranked(&its_rows).context("`--control`")?),
-            None => (parent, of_search),
-        };
-        let is_random = |record: &ArchitectureRecord| record.epsilon == Some(1.0);
-        let at_random: Vec<_> = of_control.into_iter().filter(is_random).collect();
+        let control = other.as_ref().unwrap_or(parent);
+        let its_iterations = iterations_of(control)?;
+        let mut at_random = ranked(&its_iterations).context("`--control`")?;
+        at_random.retain(|record| record.epsilon == Some(1.0));
         let controls = select(&at_random, u32::MAX, 0).into_iter();
         let added = controls.filter(|record| {
             adapted(record, control, &space)

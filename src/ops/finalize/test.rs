@@ -23,7 +23,7 @@ use crate::report::finals::{Outputs, Read};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::fs::{sealed, yaml};
 use crate::storage::{Attempt, Event, Row, dir::number};
-use crate::training::protocol::{EvaluatedPart, Evaluation, Request, VERSION};
+use crate::training::protocol::{EvaluatedPart, Evaluation, Request};
 use crate::training::{TrainerKind, TrainingEnd, evaluate};
 
 /// The name of outputs of a model of a child: `1-validate-000001.1`.
@@ -214,10 +214,12 @@ impl TestFolder {
         let cores = || thread::available_parallelism().map_or(1, NonZero::get) as u32;
         let threads = child.config().recipe.threads.unwrap_or_else(cores);
         let Request { data, experiment_seed, recipe, .. } = rehearsal(child, threads)?;
-        let (protocol, is_test) = (VERSION, part == EvaluatedPart::Test);
         let is_command = recipe.trainer == TrainerKind::Command;
+        let interrupt = catch_interrupts()?;
+        if part == EvaluatedPart::Test {
+            self.publish_read(plan, missing)?;
+        }
         let asked = Evaluation {
-            protocol,
             models,
             part,
             output: output.clone(),
@@ -225,11 +227,8 @@ impl TestFolder {
             experiment_seed,
             threads,
             recipe,
+            ..Evaluation::default()
         };
-        let interrupt = catch_interrupts()?;
-        if is_test {
-            self.publish_read(plan, missing)?;
-        }
         match evaluate(asked, &work.join("log"), interrupt) {
             Ok(TrainingEnd::Done) => {}
             Ok(TrainingEnd::Interrupted) => bail!(Refusal::TryAgain(
