@@ -1,5 +1,6 @@
 //! `metaqnn finalize`: from a search to trained networks with a test error.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -8,7 +9,7 @@ use clap::{ArgMatches, Args};
 
 use super::printer::Printer;
 use super::progress::Progress;
-use crate::ops::finalize::{By, FinalizeOptions, Finalized, finalize};
+use crate::ops::finalize::{By, FinalizeOptions, finalize};
 use crate::ops::{Experiment, Refusal, run::run as train, status};
 use crate::report::certificate::finals_text;
 use crate::storage::Trust;
@@ -69,8 +70,8 @@ pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Prin
     let is_local = parent.dir().newest_round()?.is_none();
     let is_here = args.test_only || args.workers.is_some() || is_local;
     match finalize(&parent, &options, if is_here { By::Machine(train) } else { By::Jobs })? {
-        Finalized::Reported(finals) => printer.answer(args.json, &finals, finals_text(&finals)),
-        Finalized::Submitted(said) => {
+        ControlFlow::Continue(finals) => printer.answer(args.json, &finals, finals_text(&finals)),
+        ControlFlow::Break(said) => {
             printer.answer(args.json, &serde_json::json!({ "submitted": said }), said.join("\n"))
         }
     }

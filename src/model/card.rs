@@ -391,7 +391,7 @@ mod tests {
         assert_eq!(anew(&five), Ok(format!("{last} 7.bias 7.weight")));
         let problem = anew(&|own| own.channels = 3).unwrap_err();
         assert!(problem.contains("is of images of 2 channels, not of 3"), "{problem}");
-        let problem = anew(&|own| drop(own.layers.remove(2))).unwrap_err();
+        let problem = anew(&|own| own.layers.truncate(2)).unwrap_err();
         assert!(problem.contains("is of other layers"), "{problem}");
         fs::remove_file(folder.path().join(CARD)).unwrap();
         assert!(anew(&|_| ()).unwrap_err().contains("cannot read"));

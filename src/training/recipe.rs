@@ -221,7 +221,7 @@ impl Recipe {
         for (_, rate) in &self.learning_rates {
             in_range("learning_rates", *rate, 1e-9, 1e3)?;
         }
-        for (key, text) in self.named_networks().duplicates() {
+        if let Some((key, text)) = self.named_networks().duplicates().next() {
             return Err(Invalid::new(key, text, "give each network once"));
         }
         let allowed = "must be `[]` unless `training.trainer` is `torch`";

@@ -16,6 +16,7 @@ mod networks;
 mod report;
 mod test;
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -54,18 +55,12 @@ pub enum By<'a> {
     Jobs,
 }
 
-pub enum Finalized {
-    Reported(Finals),
-    /// In words.
-    Submitted(Vec<String>),
-}
-
-/// Does what is left to do and writes the report, or submits the next step.
+/// Does what is left to do and writes the report, or submits the next step and says so.
 pub fn finalize(
     parent: &Experiment,
     options: &FinalizeOptions,
     mut by: By<'_>,
-) -> Result<Finalized> {
+) -> Result<ControlFlow<Vec<String>, Finals>> {
     let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
     let mut children = Vec::<Experiment>::new();
@@ -79,7 +74,7 @@ pub fn finalize(
         let child = open_or_make(&place.join(step), parent.trust, config)?;
         if trainings_left(&child)? > 0 {
             match &mut by {
-                By::Jobs => return Ok(Finalized::Submitted(submit_child(parent, &child)?)),
+                By::Jobs => return submit_child(parent, &child).map(ControlFlow::Break),
                 By::Machine(train) => {
                     excuse(&child)?;
                     train(&child)?;
@@ -100,10 +95,10 @@ pub fn finalize(
         (None, By::Jobs) if test.is_done(children[1])? => None,
         (None, By::Jobs) => {
             let said = submit_test(parent, &test.root, options.data.as_deref())?;
-            return Ok(Finalized::Submitted(said));
+            return Ok(ControlFlow::Break(said));
         }
     };
-    report::write(parent, &networks, children, untested).map(Finalized::Reported)
+    report::write(parent, &networks, children, untested).map(ControlFlow::Continue)
 }
 
 /// Submits the next step after a child of an experiment, as its last reduce does; nothing for any
@@ -121,8 +116,8 @@ pub fn submit_next(child: &Experiment) -> Result<Vec<String>> {
     let parent = Experiment::open(parent)?.trusted_by(child.trust)?;
     let options = sealed::read::<Networks>(&place.join(NETWORKS))?.options;
     match finalize(&parent, &options, By::Jobs)? {
-        Finalized::Submitted(said) => Ok(said),
-        Finalized::Reported(_) => Ok(progress(&parent).into_iter().collect()),
+        ControlFlow::Break(said) => Ok(said),
+        ControlFlow::Continue(_) => Ok(progress(&parent).into_iter().collect()),
     }
 }
 
