@@ -13,6 +13,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use itertools::Itertools;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Dir, FileType, FsWord, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstatfs};
 use rustix::io::Errno;
@@ -89,29 +90,24 @@ pub fn open(path: &Path, options: &OpenOptions, flags: OFlags) -> io::Result<Fil
 /// where a folder cannot be closed, as on a network file system that reports an earlier error then;
 /// this and [`remove_folder`] do not.
 pub fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    let mut names = Vec::new();
-    for entry in Dir::new(open_folder(folder)?)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if !matches!(name, b"." | b"..") {
-            names.push(OsStr::from_bytes(name).to_owned());
-        }
-    }
-    Ok(names)
+    let names = Dir::new(open_folder(folder)?)?
+        .map_ok(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned());
+    Ok(names.filter_ok(|name| name != "." && name != "..").try_collect()?)
 }
 
-/// Links in it are removed, not followed.
+/// Links in it are removed, not followed. Another process may remove it at the same time.
 pub fn remove_folder(folder: &Path) -> io::Result<()> {
-    for name in names(folder)? {
+    let remove = |name| {
         let path = folder.join(name);
-        let removed = path.symlink_metadata().and_then(|metadata| {
-            if metadata.is_dir() { remove_folder(&path) } else { fs::remove_file(&path) }
-        });
-        removed.or_else(
-            |error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) },
-        )?;
-    }
-    fs::remove_dir(folder)
+        let is_folder = path.is_dir() && !path.is_symlink();
+        if is_folder { remove_folder(&path) } else { unless_gone(fs::remove_file(&path)) }
+    };
+    let emptied = names(folder).and_then(|names| names.into_iter().try_for_each(remove));
+    unless_gone(emptied.and_then(|()| fs::remove_dir(folder)))
+}
+
+fn unless_gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 pub fn sync_folder(path: &Path) -> io::Result<()> {
@@ -230,6 +226,21 @@ mod tests {
         assert_eq!(names(folder.path()).unwrap(), ["elsewhere"]);
         assert_eq!(names(&at("elsewhere")).unwrap(), ["kept"]);
         assert_eq!(names(&at("elsewhere/kept")).unwrap_err().kind(), ErrorKind::NotADirectory);
+    }
+
+    #[test]
+    fn two_may_remove_a_folder_at_the_same_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        for _ in 0..100 {
+            fs::create_dir_all(tree.join("below")).unwrap();
+            (0..20).for_each(|file| fs::write(tree.join(format!("below/{file}")), "").unwrap());
+            thread::scope(|scope| {
+                let both = [0, 1].map(|_| scope.spawn(|| remove_folder(&tree)));
+                both.into_iter().for_each(|one| one.join().unwrap().unwrap());
+            });
+            assert!(!tree.exists());
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -129,10 +128,10 @@ impl Rendezvous {
     pub fn end(&self) {
         // On NFS an open file that is removed leaves a name behind for a moment.
         for _ in 0..20 {
-            match regular_file::remove_folder(&self.folder) {
-                Err(error) if error.kind() != ErrorKind::NotFound => thread::sleep(5 * PAUSE),
-                _ => return,
+            if regular_file::remove_folder(&self.folder).is_ok() {
+                return;
             }
+            thread::sleep(5 * PAUSE);
         }
         log::warn!("`{}` is left behind", self.folder.display());
     }

@@ -158,7 +158,7 @@ impl TestFolder {
             }
         }
         // After an error it stays to be looked at, until another process works here.
-        regular_file::remove_folder(&work)?;
+        remove(&work)?;
         Ok(why)
     }
 
@@ -282,7 +282,7 @@ impl TestFolder {
             .into_iter()
             .filter(|(process, _)| is_gone(process))
         {
-            regular_file::remove_folder(&folder)?;
+            remove(&folder)?;
         }
         let own = process_name(&host()?, process::id())?.unwrap_or_default();
         let work = self.root.join(format!(".work.{own}.partial"));
@@ -311,6 +311,11 @@ pub fn why_left_out(whole: &Experiment) -> Result<Option<String>> {
 
 pub fn make_folder(path: &Path) -> Result<()> {
     fs::create_dir_all(path).with_context(|| format!("failed to make `{}`", path.display()))
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    let failed = || format!("failed to remove `{}`", folder.display());
+    regular_file::remove_folder(folder).with_context(failed)
 }
 
 pub fn read(path: &Path) -> Result<Vec<u8>> {
