@@ -4,7 +4,7 @@
 usage: scripts/audit-search.py EXPERIMENT RESULTS
 
 Exit status 1, with a line for each violation, unless there are RESULTS results, no architecture has
-two, iterations are numbered one after the other and drawn once, every claim has ended, no two
+two (of a repeat, where a list says how often), iterations are numbered one after the other and drawn once, every claim has ended, no two
 trainings overlap on one GPU of one node, each round ran the arrays of its `array.yaml` and no others,
 one after the other, and the scheduler's logs are in place.
 """
@@ -31,8 +31,8 @@ def check(holds, violation):
 
 
 check(len(results) == wanted, f"{len(results)} results instead of {wanted}")
-for architecture, times in Counter(row["architecture"] for row in results).items():
-    check(times == 1, f"{architecture} has {times} results")
+for network, times in Counter((row["architecture"], row["repeat"]) for row in results).items():
+    check(times == 1, f"{' '.join(network)} has {times} results")
 numbers = list(dict.fromkeys(row["iteration"] for row in rows if row["iteration"]))
 check(numbers == [str(1 + at) for at in range(len(numbers))], "iterations are not numbered one after the other")
 draws = [row["iteration"] for row in rows if row["event"] == "pending" or row["event"] == "claimed" and row["attempt"] == "1"]

@@ -1,7 +1,7 @@
 # Searches on a real Slurm of four nodes with two fake GPUs each (as root; 11 minutes).
 #
 # Cases: end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits
-#        killed_reduces submit_limit refused early_reduce parts waiting_round      (default: all of them)
+#        killed_reduces submit_limit refused early_reduce parts waiting_round list (default: all of them)
 
 proof() {
   [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
@@ -11,7 +11,7 @@ proof() {
   trap 'scripts/slurm-sandbox.sh down' EXIT
   sandbox ""
   cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
-    killed_reduces submit_limit refused early_reduce waiting_round parts -- "$@"
+    killed_reduces submit_limit refused early_reduce waiting_round list parts -- "$@"
 }
 
 # sandbox LINES: (re)starts Slurm with these further lines of configuration.
@@ -387,6 +387,19 @@ slurm_waiting_round() {
   lost=$(awk -F, '$2 == "claimed" { claimed[$1] } $2 == "lost" && $1 in claimed' "$dir/replay.csv" | wc -l)
   echo "   waited $((SECONDS - began)) s in all; $lost claims lost"
   [ "$lost" = 4 ] || fail "four claims were to be lost"
+}
+
+# Given networks, each three times.
+slurm_list() {
+  search list 1 0 0.2 "array_size: 5"
+  local networks="['[C(8,3,1), SM(10)]', '[P(2,2), C(7,3,2), SM(10)]', '[FC(32), SM(10)]']"
+  rm -rf "$dir"
+  metaqnn init -q "$dir.yaml" "$dir" --set strategy.kind=list --set strategy.list.repeats=3 \
+    --set "strategy.list.architectures=$networks"
+  results=9
+  metaqnn submit -q "$dir" >/dev/null
+  finishes 120
+  [ "$(rounds)" = 2 ] || fail "arrays of five and four tasks were expected"
 }
 
 # Rounds beyond MaxArraySize are arrays one after the other.
