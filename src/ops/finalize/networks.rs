@@ -349,7 +349,6 @@ pub fn came_of(iterations: &[Row], child: &Experiment, candidate: &Candidate) ->
         }
     });
     let attempt = newest.filter(|row| row.event == Event::Trained).and_then(Row::attempt);
-    let attempt = attempt.filter(|attempt| child.dir().model(*attempt).is_dir());
     FinalRepeat {
         repeat: candidate.repeat,
         seconds: Ledger::over(rows).spent(),

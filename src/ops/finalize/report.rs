@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use super::networks::{NETWORKS, Networks, came_of, iterations_of};
-use super::test::{TestFolder, read, why_left_out};
+use super::test::{TestFolder, read, why_no_images};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
 use crate::config::Strategy;
 use crate::dataset::DataParams;
@@ -40,15 +40,15 @@ pub fn write(
         final_epochs: validate.config().recipe.epochs,
         validation_images: validate.validation_images(),
         ensemble: networks.options.ensemble as usize,
-        has_test_images: why_left_out(whole)?.is_none(),
-        untested,
+        has_test_images: untested.is_none() || why_no_images(whole)?.is_none(),
         transfer: networks.config.as_ref().map(|of| {
             let (images, weights) = (&of.experiment.name, &networks.options.weights);
             format!(
                 "Transfer: all but the search is on other images, `{images}` (weights: {weights})."
             )
         }),
-        networks: trained(networks, validate, whole, place)?,
+        networks: trained(networks, [validate, whole], place, untested.is_none())?,
+        untested,
         reads: TestFolder::of(place).reads()?,
         sha256: checksums(parent, place)?,
         ..Finals::default()
@@ -89,9 +89,9 @@ fn images(children: [&Experiment; 2]) -> String {
 /// The networks of the first step, those of the second with what came of them there.
 fn trained(
     networks: &Networks,
-    validate: &Experiment,
-    whole: &Experiment,
+    [validate, whole]: [&Experiment; 2],
     place: &Path,
+    is_tested: bool,
 ) -> Result<Vec<FinalNetwork>> {
     let test = TestFolder::of(place);
     let outputs =
@@ -104,6 +104,10 @@ fn trained(
         for candidate in list.iter().filter(|of| *of.architecture == network.architecture) {
             let mut repeat = came_of(&iterations, whole, candidate);
             repeat.test = outputs(&repeat.model)?;
+            if is_tested && repeat.test.is_none() {
+                let is_gone = || "its folder was not there before the test".to_owned();
+                repeat.problem.get_or_insert_with(is_gone);
+            }
             network.repeats.push(repeat);
         }
     }
@@ -145,7 +149,7 @@ fn checksums(parent: &Experiment, place: &Path) -> Result<BTreeMap<String, Strin
 fn model_of_winner(finals: &Finals, whole: &ExperimentDir) -> Option<PathBuf> {
     let first = finals.selection().winner()?.repeats.iter().find(|of| of.repeat == 1)?;
     let attempt = first.model.as_deref()?.strip_prefix(WHOLE)?.strip_prefix('-')?;
-    Some(whole.folder(Folder::Models).join(attempt))
+    Some(whole.folder(Folder::Models).join(attempt)).filter(|folder| folder.is_dir())
 }
 
 /// Copies a model, with its test error, unless that copy is there.

@@ -21,7 +21,7 @@ use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
 use crate::report::finals::{Outputs, Read};
 use crate::storage::fs::publish::{self, Published};
-use crate::storage::fs::{sealed, yaml};
+use crate::storage::fs::sealed;
 use crate::storage::{Attempt, Event, Row, dir::number};
 use crate::training::protocol::{EvaluatedPart, Evaluation, Request};
 use crate::training::{TrainerKind, TrainingEnd, evaluate};
@@ -94,11 +94,26 @@ impl TestFolder {
 
     /// Each opening of the test images, the first one first.
     pub fn reads(&self) -> Result<Vec<Read>> {
+        let folder = self.root.join("reads");
         let name = |name: &str| name.strip_suffix(".yaml").map(str::to_owned);
-        let listed = publish::listing(&self.root.join("reads"), name)?.into_iter();
-        let read = listed.map(|(_, path)| yaml::read::<Read>(&path));
+        let listed = publish::listing(&folder, name)?.into_iter();
+        let read = listed.map(|(_, path)| sealed::read::<Read>(&path));
         let mut reads = read.collect::<Result<Vec<_>, _>>()?;
         reads.sort_by(|one, other| (one.time, &one.host).cmp(&(other.time, &other.host)));
+        let Some(TestPlan { plan, models }) = self.newest_plan()? else { return Ok(reads) };
+        let tested = models.into_iter().filter(|of| of.part == EvaluatedPart::Test);
+        for PlannedModel { model, .. } in tested {
+            let is_told = reads.iter().any(|read| read.plan == plan && read.models.contains(&model));
+            let path = self.path(&model, plan, "npz");
+            if !is_told && path.exists() {
+                bail!(Refusal::Damage(format!(
+                    "no file in `{}` says when the test images were opened for `{}` (put it back \
+                     from a copy)",
+                    folder.display(),
+                    path.display()
+                )));
+            }
+        }
         Ok(reads)
     }
 
@@ -266,8 +281,7 @@ impl TestFolder {
         make_folder(&folder)?;
         for opening in 1.. {
             let path = folder.join(format!("{}.{process}.{opening}.yaml", read.host));
-            let text = yaml::print(&read, &path)?;
-            if publish::file_once(&path, text.as_bytes())? == Published::First {
+            if sealed::publish_once(&path, &read)? == Published::First {
                 break;
             }
         }
@@ -300,12 +314,18 @@ pub fn why_left_out(whole: &Experiment) -> Result<Option<String>> {
         _ if whole.dir().list_models()?.is_empty() => {
             Ok(Some("the trainer has kept no model".to_owned()))
         }
-        // It may bring its own images.
-        TrainerKind::Command if config.data.kind.is_none() => Ok(None),
-        _ => match find_test_images(&whole.trainer_data().check()?) {
-            Err(DatasetError::Unsuitable(why)) => Ok(Some(why)),
-            found => Ok(found.map(|()| None)?),
-        },
+        _ => why_no_images(whole),
+    }
+}
+
+/// Why there are no test images. Of a trainer with its own images that is not known.
+pub fn why_no_images(whole: &Experiment) -> Result<Option<String>> {
+    if whole.config().data.kind.is_none() {
+        return Ok(None);
+    }
+    match find_test_images(&whole.trainer_data().check()?) {
+        Err(DatasetError::Unsuitable(why)) => Ok(Some(why)),
+        found => Ok(found.map(|()| None)?),
     }
 }
 
