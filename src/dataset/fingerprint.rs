@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::ValidDataParams;
 use super::error::{DatasetError, Result, quoted};
-use super::load::training_files;
+use super::images::Part;
+use super::load::{files_of, training_files};
 use crate::regular_file;
 
 /// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a
@@ -29,9 +30,24 @@ pub struct FileDigest {
 
 impl Fingerprint {
     pub fn of_training_files(params: &ValidDataParams) -> Result<Self> {
-        let (folder, names) = training_files(params)?;
+        Self::of(training_files(params)?)
+    }
+
+    /// Of those that hold the test images, of an archive as a whole; for the test after a search
+    /// alone, as `tests/suite/layers.rs` checks.
+    pub fn of_test_files(params: &ValidDataParams) -> Result<Self> {
+        Self::of(files_of(params, Part::Test)?)
+    }
+
+    fn of((folder, names): (PathBuf, Vec<String>)) -> Result<Self> {
         let digest = |name: String| Ok((name.clone(), digest(&folder.join(name))?));
         names.into_iter().map(digest).collect::<Result<_>>().map(Self)
+    }
+
+    /// The first file that the other one has not, or not with these bytes.
+    pub fn differs_in(&self, other: &Self) -> Option<&str> {
+        let mut files = self.0.iter();
+        files.find(|(name, digest)| other.0.get(*name) != Some(digest)).map(|(name, _)| &**name)
     }
 
     /// Compares names, then sizes, then bytes, so that most changes are found without reading.

@@ -87,6 +87,11 @@ fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
 
 /// The folder of the training files, and their names in it.
 pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<String>)> {
+    files_of(params, Part::Training)
+}
+
+/// Those of a part; an archive holds all parts.
+pub(super) fn files_of(params: &ValidDataParams, part: Part) -> Result<(PathBuf, Vec<String>)> {
     let (kind, path) = params.files()?;
     if kind == DataKind::Npz {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
@@ -94,8 +99,8 @@ pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<S
         };
         return Ok((folder.to_owned(), vec![name.to_string_lossy().into_owned()]));
     }
-    let mut names = locate(path, kind, Part::Training)?;
-    if params.extra {
+    let mut names = locate(path, kind, part)?;
+    if params.extra && part == Part::Training {
         names.extend(locate(path, kind, Part::Extra)?);
     }
     Ok((path.to_owned(), names))

@@ -39,6 +39,13 @@ fn differences(finals: &Finals) -> impl Iterator<Item = String> {
     })
 }
 
+/// What must not be overlooked.
+fn marks(finals: &Finals) -> impl Iterator<Item = String> {
+    let trainers = [("Search", &*finals.search.trainer), ("Final training", finals.trainer)];
+    let marks = trainers.map(|(what, by)| mark(by).map(|mark| format!("{what}: {mark}")));
+    marks.into_iter().flatten().chain(finals.transfer.clone())
+}
+
 /// For a terminal.
 pub fn finals_text(finals: &Finals) -> String {
     let share = |share: f64| decimals(share, 4);
@@ -57,8 +64,7 @@ pub fn finals_text(finals: &Finals) -> String {
         hanging(&format!("{:<20}  ", name(of)), &text)
     };
     let untested = finals.untested.iter().map(|why| format!("No test error is known: {why}."));
-    let mark = mark(&finals.search.trainer).map(str::to_owned);
-    let texts = untested.chain(differences(finals)).chain(finals.transfer.clone()).chain(mark);
+    let texts = untested.chain(differences(finals)).chain(marks(finals));
     let lines = finals.results.iter().map(line).chain(texts.map(|text| hanging("", &text)));
     lines.map(|line| line + "\n").collect()
 }
@@ -179,11 +185,10 @@ pub fn page(finals: &Finals) -> String {
     let spent = |seconds: f64| time(seconds, search);
     let validation =
         finals.validation_images.map_or("images".to_owned(), |it| format!("{it} images"));
-    let marks = mark(&search.trainer).into_iter().chain(finals.transfer.as_deref());
     let page = format!(
         include_str!("certificate.md"),
         experiment = search.experiment,
-        marks = marks.map(|mark| format!("**{mark}**")).join("\n\n"),
+        marks = marks(finals).map(|mark| format!("**{mark}**")).join("\n\n"),
         results = finals.results.iter().map(result_row).join("\n"),
         notes = notes(finals),
         comparisons = list(differences(finals).chain(control(finals))),
@@ -205,7 +210,7 @@ pub fn page(finals: &Finals) -> String {
         search_time = spent(search.seconds),
         validate_time = spent(networks.iter().map(|of| of.seconds).sum()),
         whole_time = spent(repeats.map(|of| of.seconds).sum()),
-        seed = search.seed,
+        seed = finals.seed,
         files = list(files),
         versions = versions.join(", "),
     );
@@ -236,7 +241,7 @@ mod tests {
         finals.networks.iter_mut().for_each(|of| of.validation = None);
         finals.untested = Some("`/home/me/images` has no test images".to_owned());
         finals.has_test_images = false;
-        finals.search.trainer = "synthetic".to_owned();
+        (finals.search.trainer, finals.trainer) = ("imported".to_owned(), "synthetic");
         finals.reads.clear();
         let finals = finals.summed_up();
         assert_golden("report/certificate_untested.md", &page(&finals));

@@ -77,6 +77,9 @@ pub struct Finals {
     pub search: SearchFacts,
     /// The search that the control is from, where it is another one.
     pub control: Option<SearchFacts>,
+    /// Of the long trainings, which may be of another configuration than the search.
+    pub seed: u64,
+    pub trainer: &'static str,
     /// Which images the long trainings had, as a phrase.
     pub images: String,
     pub search_epochs: u32,

@@ -325,6 +325,8 @@ pub(super) fn finals() -> Finals {
         |texts: [[&str; 2]; 2]| texts.map(|[name, text]| (name.to_owned(), text.to_owned())).into();
     Finals {
         search: SearchFacts::of(&summary(&search("torch")), 7),
+        seed: 7,
+        trainer: "torch",
         images: "3 classes, 1 x 28 x 28".to_owned(),
         search_epochs: 3,
         final_epochs: 40,

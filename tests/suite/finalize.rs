@@ -156,6 +156,7 @@ fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
         assert!(row["mean_test_error"].is_empty() && row["trainer"] == "synthetic");
     }
     let page = experiment.text("final/certificate.md");
+    assert!(page.contains("**No test error: validation error only**"), "no images would help");
     assert!(page.contains(&format!("`{}`", members[0])) && page.contains("are made up"), "{page}");
     for file in ["depth.csv", "reads.csv", "columns.csv", "recompute.py", "certificate.json"] {
         assert!(!experiment.text(&format!("final/{file}")).is_empty());
@@ -283,6 +284,7 @@ fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     write("other", 5);
     experiment.run(&finalize).success();
     assert_eq!(files(&experiment.path("final-other")), before);
+    assert!(certificate.contains("* Seed 6: the random numbers of a training"), "{certificate}");
     let found = [&finalize[..], &["--weights", "found"]].concat();
     experiment.run(&found).fails_with(2).says("`--weights` is \"found\" here, and \"scratch\" in");
     experiment.run(&["finalize", "dir", "--weights", "found"]).fails_with(2).says("--data");
@@ -446,6 +448,9 @@ fn each_model_is_tested_once_by_a_plan_made_before() {
     let before = files(&experiment.path("final"));
     experiment.run(&["finalize", "dir", "-q"]).success();
     assert_eq!(files(&experiment.path("final")), before, "nothing is read again");
+    assert!(
+        experiment.text("final/certificate.md").contains("SHA-256 of `final/test/images.yaml`")
+    );
     let again = ["finalize", "dir", "--read-test-again"];
     let problem = "`--read-test-again`: the models are those of";
     experiment.run(&again).fails_with(2).says(problem);
@@ -457,6 +462,36 @@ fn hits(path: &Path) -> (usize, Vec<i64>) {
     let probabilities = read_array(path, "probabilities").unwrap().numbers().unwrap();
     let is_right = |(row, label): &(&[f32], &i64)| (row[1] > row[0]) == (**label == 1);
     (probabilities.chunks(2).zip(&labels).filter(is_right).count(), labels)
+}
+
+#[test]
+fn what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its_openings() {
+    if !is_built(
+        "what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its_openings",
+    ) {
+        return;
+    }
+    let experiment = tested(&["--top", "1", "--per-depth", "0"]);
+    let before = summary(&experiment);
+    assert!(!before[0]["test_error_1"].is_empty());
+    for child in ["1-validate", "2-whole"] {
+        fs::remove_dir_all(experiment.path(&format!("final/{child}/models"))).unwrap();
+    }
+    fs::remove_dir_all(experiment.folder().join("data")).unwrap();
+    experiment.run(&["finalize", "dir", "-q"]).success();
+    assert_eq!(summary(&experiment), before);
+    assert!(experiment.path("final/model/model.onnx").is_file());
+
+    let reads = experiment.path("final/test/reads");
+    let read = fs::read_dir(&reads).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&read).unwrap();
+    fs::write(&read, text.replace("plan: 1", "plan: 2")).unwrap();
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says("is not what metaqnn wrote");
+    fs::remove_file(&read).unwrap();
+    let problem = "test/reads` says when the test images were opened for `";
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
+    assert!(experiment.run(&["verify", "dir"]).fails_with(3).stdout().contains(problem));
+    assert_eq!(summary(&experiment), before);
 }
 
 #[test]
@@ -472,8 +507,12 @@ fn every_opening_of_the_test_part_is_recorded_before_it_and_other_models_are_ref
     fs::remove_file(lost).unwrap();
     let images = experiment.folder().join("data/t10k-images-idx3-ubyte");
     let whole = fs::read(&images).unwrap();
-    fs::write(&images, "no images").unwrap();
-    experiment.run(&["finalize", "dir", "-q"]).fails_with(4).says("t10k-images-idx3-ubyte");
+    // The same labels with other pixels.
+    let other: Vec<_> =
+        whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at > 99)).collect();
+    fs::write(&images, other).unwrap();
+    let problem = "`t10k-images-idx3-ubyte` holds other test images than at the first reading";
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
     assert_eq!(reads(&experiment).len(), 2);
     fs::write(&images, whole).unwrap();
     experiment.run(&["finalize", "dir", "-q"]).success();

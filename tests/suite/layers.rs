@@ -339,6 +339,8 @@ fn effects_stay_in_their_modules() {
         // Test images are read to answer `evaluate` and by nothing else: no search depends on them.
         let may_test = ["dataset/load.rs", "dataset/mod.rs", "torch/evaluate.rs"];
         forbid("load_test_images", may_test.iter().any(|file| path == Path::new(file)));
+        let may_digest = ["dataset/fingerprint.rs", "ops/finalize/test.rs"];
+        forbid("Fingerprint::of_test_files", may_digest.iter().any(|it| path == Path::new(it)));
         let may_start_programs = name == "slurm" || path == Path::new("training/child.rs");
         forbid("process::Command", may_start_programs);
         let is_pure = ["space", "q_learning", "predictor", "outcome", "seed", "maths"];

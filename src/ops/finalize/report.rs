@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
 use super::networks::{NETWORKS, Networks, came_of, iterations_of};
-use super::test::{TestFolder, read, why_no_images};
+use super::test::{IMAGES, TestFolder, read, why_no_images};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
 use crate::config::Strategy;
 use crate::dataset::DataParams;
@@ -35,6 +35,8 @@ pub fn write(
     let mut finals = Finals {
         search: networks.search.clone(),
         control: networks.control.clone(),
+        seed: validate.config().experiment.seed,
+        trainer: validate.config().recipe.trainer.into(),
         images: images([validate, whole]),
         search_epochs: parent.config().recipe.epochs,
         final_epochs: validate.config().recipe.epochs,
@@ -134,7 +136,8 @@ fn check_images<'a>(outputs: impl Iterator<Item = &'a Outputs>, place: &Path) ->
 
 /// Of what all else follows from, by paths below the search.
 fn checksums(parent: &Experiment, place: &Path) -> Result<BTreeMap<String, String>> {
-    let plans = publish::listing(&place.join(TEST), |name| name.starts_with("plan").then_some(()))?;
+    let is_named = |name: &str| (name.starts_with("plan") || name == IMAGES).then_some(());
+    let of_test = publish::listing(&place.join(TEST), is_named)?;
     let children = [VALIDATE, WHOLE].map(|name| ExperimentDir::unchecked(&place.join(name)));
     let children = children.iter().flat_map(|dir| [dir.configuration(), dir.replay_log()]);
     let files = [parent.dir().configuration(), place.join(NETWORKS)].into_iter().chain(children);
@@ -142,7 +145,7 @@ fn checksums(parent: &Experiment, place: &Path) -> Result<BTreeMap<String, Strin
         let name = path.strip_prefix(parent.dir().root()).unwrap_or(&path);
         Ok((name.display().to_string(), sealed::checksum(&read(&path)?)))
     };
-    files.chain(plans.into_iter().map(|(_, path)| path)).map(sum).collect()
+    files.chain(of_test.into_iter().map(|(_, path)| path)).map(sum).collect()
 }
 
 /// The folder of repeat 1 of the top model, where it was kept.

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DatasetError, find_test_images, read_array};
+use crate::dataset::{DatasetError, Fingerprint, find_test_images, read_array};
 use crate::model::ModelCard;
 use crate::ops::journal::Journal;
 use crate::ops::run::catch_interrupts;
@@ -58,6 +58,9 @@ pub struct TestFolder {
     pub root: PathBuf,
 }
 
+/// Which test images were read.
+pub const IMAGES: &str = "images.yaml";
+
 /// What the models of `1-validate`, and those of `2-whole`, are evaluated on.
 const PARTS: [EvaluatedPart; 2] = [EvaluatedPart::Validation, EvaluatedPart::Test];
 
@@ -103,7 +106,8 @@ impl TestFolder {
         let Some(TestPlan { plan, models }) = self.newest_plan()? else { return Ok(reads) };
         let tested = models.into_iter().filter(|of| of.part == EvaluatedPart::Test);
         for PlannedModel { model, .. } in tested {
-            let is_told = reads.iter().any(|read| read.plan == plan && read.models.contains(&model));
+            let is_told =
+                reads.iter().any(|read| read.plan == plan && read.models.contains(&model));
             let path = self.path(&model, plan, "npz");
             if !is_told && path.exists() {
                 bail!(Refusal::Damage(format!(
@@ -233,6 +237,7 @@ impl TestFolder {
         let interrupt = catch_interrupts()?;
         if part == EvaluatedPart::Test {
             self.publish_read(plan, missing)?;
+            self.check_images(child)?;
         }
         let asked = Evaluation {
             models,
@@ -271,6 +276,25 @@ impl TestFolder {
             }
         }
         Ok(None)
+    }
+
+    /// Checks that the test images are those of the first reading, whose checksums it keeps.
+    fn check_images(&self, child: &Experiment) -> Result<()> {
+        if child.config().data.kind.is_none() {
+            return Ok(());
+        }
+        let (path, data) = (self.root.join(IMAGES), child.trainer_data().check()?);
+        let found = Fingerprint::of_test_files(&data)?;
+        sealed::publish_once(&path, &found)?;
+        let first: Fingerprint = sealed::read(&path)?;
+        match first.differs_in(&found) {
+            None => Ok(()),
+            Some(name) => bail!(Refusal::Damage(format!(
+                "`{name}` holds other test images than at the first reading, of which `{}` has \
+                 the checksums (put those back)",
+                path.display()
+            ))),
+        }
     }
 
     fn publish_read(&self, plan: u32, missing: &[&PlannedModel]) -> Result<()> {
