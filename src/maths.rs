@@ -20,6 +20,13 @@ pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
+/// The sample variance, over n - 1; `None` of fewer than two values.
+pub fn variance(values: &[f64]) -> Option<f64> {
+    let mean = mean(values.iter().copied());
+    let squares = values.iter().map(|value| square(value - mean)).sum::<f64>();
+    (values.len() > 1).then(|| squares / (values.len() - 1) as f64)
+}
+
 /// The probability that a standard normal value is below `z`.
 pub fn normal_cdf(z: f64) -> f64 {
     0.5 * libm::erfc(-z / SQRT_2)

@@ -64,11 +64,8 @@ pub fn find_pictures(root: &Path) -> Result<FoundPictures> {
     let mut training = listing.classes.iter().map(of_class).collect_vec();
     for part in [Part::Test, Part::Validation] {
         if is_drawn(part, &listing, &training) {
-            let drawn = fifths(&training);
-            training
-                .iter_mut()
-                .zip(drawn)
-                .for_each(|(all, drawn)| *all = all.saturating_sub(drawn));
+            let both = training.iter().zip(fifths(&training));
+            training = both.map(|(all, drawn)| all.saturating_sub(drawn)).collect();
         }
     }
     Ok(FoundPictures {
@@ -234,23 +231,22 @@ fn draw_parts(
     params: &ValidDataParams,
     seed: u64,
 ) -> Result<()> {
+    let refuse = |problem: String| Err(DatasetError::unsuitable(root, problem));
     let mut classes: BTreeMap<_, _> =
         listing.classes.iter().map(|name| (name.as_str(), vec![])).collect();
     if let Some(folder) = listing.given.get(&Part::Validation).filter(|_| params.has_validation()) {
         if let Some(images) = params.validation.images {
-            let problem = format!(
+            return refuse(format!(
                 "`data.validation.images` is {images}, but the folder `{folder}` says which \
                  pictures are for validation (set it to null)"
-            );
-            return Err(DatasetError::unsuitable(root, problem));
+            ));
         }
         let has_some = |class| {
             let mut of_class = pictures.iter().filter(|(row, _)| row.class == class);
             of_class.any(|(row, _)| row.part == Part::Validation)
         };
         if let Some(class) = classes.keys().find(|class| !has_some(**class)) {
-            let problem = format!("no picture of class `{class}` is in `{folder}` (add some)");
-            return Err(DatasetError::unsuitable(root, problem));
+            return refuse(format!("no picture of class `{class}` is in `{folder}` (add some)"));
         }
     }
     for (index, (row, _)) in pictures.iter().enumerate() {
@@ -260,9 +256,9 @@ fn draw_parts(
     }
     let least = if listing.given.contains_key(&Part::Validation) { 1 } else { 4 };
     if let Some((class, found)) = classes.iter().find(|(_, found)| found.len() < least) {
-        let problem = format!("class `{class}` has {} pictures to train with", found.len());
         let remedy = format!("at least {least} are needed: add some, or remove the class");
-        return Err(DatasetError::unsuitable(root, format!("{problem} ({remedy})")));
+        let found = found.len();
+        return refuse(format!("class `{class}` has {found} pictures to train with ({remedy})"));
     }
     let mut classes = classes.into_values().collect_vec();
     let mut draw = |classes: &mut [Vec<usize>], part, seed, number, wanted: Vec<usize>| {
@@ -284,9 +280,9 @@ fn draw_parts(
         let wanted = params.validation.images.map(|images| images as usize);
         let wanted = wanted.map_or_else(|| fifths(&counts), |images| shares(&counts, images));
         if wanted.iter().zip(&counts).any(|(wanted, count)| wanted >= count) {
-            let problem = "`data.validation.images` leaves nothing to train with (lower it, or set \
-                           it to null for a fifth of every class)";
-            return Err(DatasetError::unsuitable(root, problem));
+            let remedy = "lower it, or set it to null for a fifth of every class";
+            let problem = "`data.validation.images` leaves nothing to train with";
+            return refuse(format!("{problem} ({remedy})"));
         }
         draw(&mut classes, Part::Validation, seed, 0, wanted);
     }

@@ -11,7 +11,7 @@ use super::iterations::{mean, ordered_bits};
 use super::search::Condition;
 use super::summary::{Summary, are_apart};
 use super::tables::without_absolute_paths;
-use crate::maths::square;
+use crate::maths::variance;
 use crate::model::MeasuredError;
 use crate::storage::Time;
 
@@ -247,10 +247,6 @@ impl FinalResult {
         let repeats = members.iter().flat_map(|of| &of.repeats).map(|of| of.repeat);
         let test: BTreeMap<_, _> = repeats.unique().filter_map(error).collect();
         let errors = test.values().map(|of| of.error).collect_vec();
-        let (mean, others) = (mean(&errors), errors.len().saturating_sub(1));
-        let variance = |mean: f64| {
-            errors.iter().map(|error| square(error - mean)).sum::<f64>() / others as f64
-        };
         let accuracy = |of: &FinalNetwork| of.validation_accuracy;
         Self {
             name,
@@ -260,8 +256,8 @@ impl FinalResult {
                 _ => validation_error(members),
             },
             test,
-            mean_test_error: mean,
-            test_error_spread: mean.filter(|_| others > 0).map(|mean| variance(mean).sqrt()),
+            mean_test_error: mean(&errors),
+            test_error_spread: variance(&errors).map(f64::sqrt),
             resolved: None,
         }
     }

@@ -6,7 +6,7 @@ use std::iter;
 use serde::Serialize;
 
 use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
-use crate::maths::square;
+use crate::maths::variance;
 use crate::report::terminal::{bold, decimals};
 
 const TOP: usize = 10;
@@ -164,10 +164,7 @@ pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
 
 /// The sample deviation over the root of the number; none of a single value.
 pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
-    let mean = mean(values.iter().copied()).filter(|_| values.len() > 1)?;
-    let squares: f64 = values.iter().map(|value| square(value - mean)).sum();
-    let count = values.len() as f64;
-    Some((squares / (count - 1.0) / count).sqrt())
+    variance(values).map(|variance| (variance / values.len() as f64).sqrt())
 }
 
 /// `walked` is the speedup after the burn-in; `error` the mean absolute error of the predictions by
