@@ -10,7 +10,7 @@ use strum::{IntoStaticStr, VariantArray};
 use crate::storage::log::event::{Attempt, Iteration};
 use crate::storage::{error::Result, fs::publish};
 
-type Files = Vec<(Attempt, PathBuf)>;
+pub type Files = Vec<(Attempt, PathBuf)>;
 
 /// The version of all files of an experiment, `format_version` in `experiment.yaml`. A program
 /// reads and writes exactly one: several copies of it may work on an experiment for weeks, and one
@@ -131,19 +131,16 @@ impl ExperimentDir {
         place.join(attempt.to_string())
     }
 
-    pub fn list_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+    pub fn list_checkpoints(&self) -> Result<Files> {
         self.in_checkpoint_places(|place| publish::listing(place, attempt_of))
     }
 
     /// Copies that are being made, or were when their attempt was killed.
-    pub fn list_unfinished_checkpoints(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+    pub fn list_unfinished_checkpoints(&self) -> Result<Files> {
         self.in_checkpoint_places(|place| publish::private_listing(place, attempt_in_private))
     }
 
-    fn in_checkpoint_places(
-        &self,
-        list: impl Fn(&Path) -> Result<Vec<(Attempt, PathBuf)>>,
-    ) -> Result<Vec<(Attempt, PathBuf)>> {
+    fn in_checkpoint_places(&self, list: impl Fn(&Path) -> Result<Files>) -> Result<Files> {
         let places = [self.folder(Folder::Checkpoints)].into_iter().chain(self.scratch.clone());
         let lists = places.map(|place| list(&place)).collect::<Result<Vec<_>>>()?;
         Ok(lists.concat().into_iter().sorted().collect())
@@ -160,13 +157,13 @@ impl ExperimentDir {
     }
 
     /// Finished ones and others.
-    pub fn list_models(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+    pub fn list_models(&self) -> Result<Files> {
         let of_name = |name: &str| attempt_of(name.strip_suffix(UNFINISHED).unwrap_or(name));
         publish::listing(&self.folder(Folder::Models), of_name)
     }
 
     /// Copies of models that were cut short.
-    pub fn list_unfinished_copies(&self) -> Result<Vec<(Attempt, PathBuf)>> {
+    pub fn list_unfinished_copies(&self) -> Result<Files> {
         publish::private_listing(&self.folder(Folder::Models), attempt_in_private)
     }
 

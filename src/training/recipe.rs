@@ -95,7 +95,7 @@ impl TryFrom<serde_json::Value> for KeptModels {
     fn try_from(value: serde_json::Value) -> Result<Self, Self::Error> {
         let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
         let all = (value == "all").then_some(Self::ALL);
-        all.or(number.map(Self)).ok_or("a number of models, or `all`, is needed")
+        all.or(number.map(Self)).ok_or("`keep_models` must be a number of models, or `all`")
     }
 }
 

@@ -22,7 +22,8 @@ use crate::storage::attempt::curve::{Curve, CurveRow};
 use crate::storage::fs::publish::{self, Published};
 use crate::storage::log::event::{Attempt, Event, Row};
 use crate::storage::{
-    dir::ExperimentDir, dir::Folder, error::Result, error::StorageError, log::text::header,
+    dir::ExperimentDir, dir::Files, dir::Folder, error::Result, error::StorageError,
+    log::text::header,
 };
 
 /// The mark, a file in a checkpoint folder: `USR1` or `TERM`, and [`LeftOnSignal::lost_seconds`].
@@ -118,10 +119,7 @@ fn reach(curve: &Path) -> Option<(u32, u32)> {
 
 /// What attempts before this one at the same iteration have left, the newest first. A first
 /// attempt, as nearly all are, lists nothing: a folder of a long search is long.
-fn before(
-    attempt: Attempt,
-    list: impl FnOnce() -> Result<Vec<(Attempt, PathBuf)>>,
-) -> Result<Vec<(Attempt, PathBuf)>> {
+fn before(attempt: Attempt, list: impl FnOnce() -> Result<Files>) -> Result<Files> {
     if attempt.number <= 1 {
         return Ok(Vec::new());
     }
