@@ -515,13 +515,20 @@ fn every_opening_of_the_test_part_is_recorded_before_it_and_other_models_are_ref
     experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
     assert_eq!(reads(&experiment).len(), 2);
     fs::write(&images, whole).unwrap();
+    let folders = || {
+        let test = fs::read_dir(experiment.path("final/test")).unwrap();
+        test.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count()
+    };
+    assert_eq!(folders(), 2, "`reads`, and what the failed one has left");
+    fs::write(lost, &before[lost]).unwrap();
+    experiment.run(&["finalize", "dir", "-q"]).success();
+    assert_eq!((folders(), reads(&experiment).len()), (1, 2), "nothing was left to test");
+    fs::remove_file(lost).unwrap();
     experiment.run(&["finalize", "dir", "-q"]).success();
     assert_eq!((outputs(&experiment), reads(&experiment).len()), (before.clone(), 3));
     assert!(reads(&experiment).iter().all(|read| read.contains("plan: 1")));
     assert!(!experiment.text("final/test/plan.yaml").is_empty());
-    let work = fs::read_dir(experiment.path("final/test")).unwrap();
-    let work = work.filter(|entry| entry.as_ref().unwrap().path().is_dir()).count();
-    assert_eq!(work, 1, "`reads` alone");
+    assert_eq!(folders(), 1);
 
     // Another model in the place of one of the plan.
     fs::remove_file(lost).unwrap();

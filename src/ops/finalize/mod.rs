@@ -91,12 +91,11 @@ pub fn finalize(
     let (test, children) = (TestFolder::of(&place), [&children[0], &children[1]]);
     let untested = match (test.make_plan(children, options.read_test_again)?, by) {
         (Some(why), _) => Some(why),
-        (None, By::Machine(_)) => test.evaluate(children)?,
-        (None, By::Jobs) if test.is_done(children[1])? => None,
-        (None, By::Jobs) => {
+        (None, By::Jobs) if !test.is_done(children[1])? => {
             let said = submit_test(parent, &test.root, options.data.as_deref())?;
             return Ok(ControlFlow::Break(said));
         }
+        (None, _) => test.evaluate(children)?,
     };
     report::write(parent, &networks, children, untested).map(ControlFlow::Continue)
 }
