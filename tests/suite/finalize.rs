@@ -169,6 +169,24 @@ fn the_best_are_trained_for_long_and_the_best_of_these_on_all_images() {
 }
 
 #[test]
+fn trainings_on_all_images_begin_with_the_rate_that_passed_the_first_epoch() {
+    let experiment = searched();
+    experiment.run(&["finalize", "dir", "--top", "12", "--ensemble", "12", "-q"]).success();
+    let rates = |child: &str| {
+        let path = experiment.path(&format!("final/{child}/replay.csv"));
+        let mut log = csv::Reader::from_path(path).unwrap();
+        let rows = log.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
+        let trained = rows.filter(|row| row["event"] == "trained");
+        trained.map(|row| (row["architecture"].clone(), row["learning_rate"].clone())).collect()
+    };
+    let [judged, whole]: [BTreeMap<String, String>; 2] = ["1-validate", "2-whole"].map(rates);
+    assert!(whole.values().any(|rate| rate != "0.001"), "none began again: {whole:?}");
+    for (network, rate) in whole {
+        assert_eq!(rate, judged[&network], "{network}");
+    }
+}
+
+#[test]
 fn repeated_it_changes_nothing_and_a_longer_search_neither() {
     let experiment = searched();
     experiment.run(&["finalize", "dir", "--top", "2"]).success();

@@ -268,6 +268,17 @@ impl Networks {
                 validate.dir().root().display()
             )));
         }
+        // There is no first-epoch test here: a network is trained with the rate that has passed it.
+        let (iterations, recipe) = (iterations_of(validate)?, &validate.config().recipe);
+        for FinalNetwork { architecture, .. } in selection.networks() {
+            let row = result_of(&iterations, &Candidate::once(architecture.clone()));
+            let restarted = row.filter(|row| row.restarts > Some(0));
+            if let Some(rate) = restarted.and_then(|row| row.learning_rate) {
+                let rates = &mut config.training.learning_rates;
+                rates.retain(|(text, _)| text != architecture);
+                rates.push((architecture.clone(), recipe.begun_with(rate)));
+            }
+        }
         let list = &mut config.strategy.list;
         list.architectures = selection.networks().map(|of| of.architecture.clone()).collect();
         list.repeats = self.options.seeds;
