@@ -1,9 +1,10 @@
 //! Which bytes an experiment was created with.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::ValidDataParams;
 use super::error::{DatasetError, Result, quoted};
 use super::images::Part;
-use super::load::{files_of, training_files};
+use super::load::files_of;
 use crate::regular_file;
 
 /// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a
@@ -30,16 +31,17 @@ pub struct FileDigest {
 
 impl Fingerprint {
     pub fn of_training_files(params: &ValidDataParams) -> Result<Self> {
-        Self::of(training_files(params)?)
+        Self::of(params, Part::Training)
     }
 
     /// Of those that hold the test images, of an archive as a whole; for the test after a search
     /// alone, as `tests/suite/layers.rs` checks.
     pub fn of_test_files(params: &ValidDataParams) -> Result<Self> {
-        Self::of(files_of(params, Part::Test)?)
+        Self::of(params, Part::Test)
     }
 
-    fn of((folder, names): (PathBuf, Vec<String>)) -> Result<Self> {
+    fn of(params: &ValidDataParams, part: Part) -> Result<Self> {
+        let (folder, names) = files_of(params, part)?;
         let digest = |name: String| Ok((name.clone(), digest(&folder.join(name))?));
         names.into_iter().map(digest).collect::<Result<_>>().map(Self)
     }
@@ -52,7 +54,7 @@ impl Fingerprint {
 
     /// Compares names, then sizes, then bytes, so that most changes are found without reading.
     pub fn check_files(&self, params: &ValidDataParams) -> Result<()> {
-        let (folder, mut found) = training_files(params)?;
+        let (folder, mut found) = files_of(params, Part::Training)?;
         found.sort_unstable();
         if !found.iter().eq(self.0.keys()) {
             let expected: Vec<_> = self.0.keys().collect();
@@ -64,7 +66,7 @@ impl Fingerprint {
                 quoted(&expected, ", ")
             )));
         }
-        let changed = |name: &str, what: &str, found: &str, expected: &str| {
+        let changed = |name: &str, what: &str, found: &dyn Display, expected: &dyn Display| {
             let problem = format!(
                 "it has changed since the experiment was created: its {what} is `{found}`, and \
                  was `{expected}` (restore it)"
@@ -73,10 +75,9 @@ impl Fingerprint {
         };
         for (name, expected) in &self.0 {
             let path = folder.join(name);
-            let found = path.metadata().map_err(DatasetError::unreadable(&path))?;
-            if found.len() != expected.bytes {
-                let [found, expected] = [found.len(), expected.bytes].map(|size| size.to_string());
-                return Err(changed(name, "size in bytes", &found, &expected));
+            let found = path.metadata().map_err(DatasetError::unreadable(&path))?.len();
+            if found != expected.bytes {
+                return Err(changed(name, "size in bytes", &found, &expected.bytes));
             }
         }
         for (name, expected) in &self.0 {

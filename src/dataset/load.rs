@@ -85,12 +85,7 @@ fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
     images.map_err(|(file, problem)| DatasetError::damaged(&folder.join(&names[file]), problem))
 }
 
-/// The folder of the training files, and their names in it.
-pub(super) fn training_files(params: &ValidDataParams) -> Result<(PathBuf, Vec<String>)> {
-    files_of(params, Part::Training)
-}
-
-/// Those of a part; an archive holds all parts.
+/// The folder of the files of a part, and their names in it; an archive holds all parts.
 pub(super) fn files_of(params: &ValidDataParams, part: Part) -> Result<(PathBuf, Vec<String>)> {
     let (kind, path) = params.files()?;
     if kind == DataKind::Npz {
@@ -318,7 +313,8 @@ pub(super) mod tests {
             let yaml = "kind: svhn, path: x, classes: 10, input_size: 32, channels: 3";
             let params = params(folder.path(), &format!("{{{yaml}, {rest}}}"));
             let images = load_training_images(&params)?;
-            Ok::<_, DatasetError>((split(&images, &params, 3)?, images, training_files(&params)?.1))
+            let names = files_of(&params, Part::Training)?.1;
+            Ok::<_, DatasetError>((split(&images, &params, 3)?, images, names))
         };
         let problem = with("extra: true").unwrap_err().to_string();
         assert!(problem.contains("found no `extra_32x32.mat` in"), "{problem}");

@@ -2,6 +2,7 @@
 
 use super::iterations::mean;
 use super::search::SearchData;
+use crate::maths::variance;
 use crate::storage::{Event, Row};
 
 /// Seconds, of all workers together.
@@ -58,8 +59,7 @@ impl TimeLeft {
         let newest: Vec<f64> = costs.rev().take(NEWEST).collect();
         let networks = newest.len() as f64;
         let mean = mean(&newest).filter(|_| newest.len() >= FEWEST)?;
-        let squares: f64 = newest.iter().map(|cost| (cost - mean) * (cost - mean)).sum();
-        let deviation = (squares / (networks - 1.0)).sqrt();
+        let deviation = variance(&newest)?.sqrt();
         let error = |count: f64| SURE * deviation * (count + count * count / networks).sqrt();
         let cheapest = newest.iter().copied().fold(mean, f64::min);
         let least = (few * mean - error(few)).max(few * cheapest);
