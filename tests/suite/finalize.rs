@@ -510,6 +510,9 @@ fn what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its
     experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
     assert!(experiment.run(&["verify", "dir"]).fails_with(3).stdout().contains(problem));
     assert_eq!(summary(&experiment), before);
+    fs::write(experiment.path("final/test/plan.yaml"), "plan: 1\n").unwrap();
+    let verified = experiment.run(&["verify", "dir"]).fails_with(3).stdout();
+    assert_eq!(verified.matches("plan.yaml`").count(), 1, "{verified}");
 }
 
 #[test]

@@ -133,12 +133,10 @@ impl TestFolder {
 
     /// What of its files is damaged.
     pub fn damage(&self) -> Vec<anyhow::Error> {
-        let models = self.newest_plan().map(|plan| plan.map_or_else(Vec::new, |it| it.models));
-        let outputs = |models: Vec<PlannedModel>| {
-            models.iter().filter_map(|of| self.read_outputs(&of.model).err()).collect()
-        };
-        let outputs = models.map_or_else(|error| vec![error], outputs);
-        outputs.into_iter().chain(self.reads().err()).collect()
+        // A damaged plan is the error of `reads`.
+        let models = self.newest_plan().ok().flatten().map_or_else(Vec::new, |plan| plan.models);
+        let outputs = models.iter().filter_map(|of| self.read_outputs(&of.model).err());
+        outputs.chain(self.reads().err()).collect()
     }
 
     /// Makes the plan where there is none, or `again` one of other models. Returns why not, where
