@@ -150,14 +150,11 @@ pub fn select<'a>(
     let ranked: Vec<_> = ranked.iter().unique_by(|record| record.architecture).collect();
     let depths: Vec<_> = ranked.iter().filter_map(|record| record.layers).sorted().collect();
     let median = depths.get(depths.len().saturating_sub(1) / 2).copied().unwrap_or(0);
-    let mut of_depth = BTreeMap::<u32, Vec<_>>::new();
-    for record in &ranked {
-        let Some(depth) = record.layers.filter(|&depth| depth >= median) else { continue };
-        of_depth.entry(depth).or_default().push(*record);
-    }
+    let deep = ranked.iter().copied().filter(|record| record.layers >= Some(median));
+    let by_depth = deep.sorted_by_key(|record| record.layers).chunk_by(|record| record.layers);
+    let best_of_each = by_depth.into_iter().flat_map(|(_, of)| of.take(per_depth as usize));
     let best = ranked.iter().take(top as usize).copied();
-    let by_depth = of_depth.values().flat_map(|of| of.iter().take(per_depth as usize).copied());
-    best.chain(by_depth).unique_by(|record| record.architecture).collect()
+    best.chain(best_of_each).unique_by(|record| record.architecture).collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::hash::Hash;
 
 use derive_more::Deref;
 use indexmap::IndexMap;
@@ -71,15 +72,12 @@ pub fn final_accuracy(row: &Row) -> Option<f64> {
     row.best_validation_accuracy.filter(|_| is_final)
 }
 
-pub fn grouped<K: Ord>(
+pub fn grouped<K: Ord + Hash>(
     iterations: &[Row],
     key: impl Fn(&Row) -> Option<K>,
 ) -> BTreeMap<K, Vec<&Row>> {
-    let mut groups = BTreeMap::<K, Vec<&Row>>::new();
-    for (key, row) in iterations.iter().filter_map(|row| Some((key(row)?, row))) {
-        groups.entry(key).or_default().push(row);
-    }
-    groups
+    let rows = iterations.iter().filter_map(|row| Some((key(row)?, row)));
+    rows.into_group_map().into_iter().collect()
 }
 
 pub fn mean(terms: &[f64]) -> Option<f64> {
