@@ -8,11 +8,8 @@ use crate::ops::init::{images_of, open_or_init};
 /// Returns so many experiments, the first of them this one. Each of the others has the next seed,
 /// of pictures the same parts, and lies beside it. All are made before the first is run.
 pub fn siblings(first: Experiment, seeds: u32) -> Result<Vec<Experiment>> {
-    let mut all = vec![first];
-    for number in 2..=seeds {
-        let next = sibling(&all[0], number)?;
-        all.push(next);
-    }
+    let mut all = (2..=seeds).map(|number| sibling(&first, number)).collect::<Result<Vec<_>>>()?;
+    all.insert(0, first);
     Ok(all)
 }
 

@@ -26,8 +26,7 @@ pub fn submit_test(parent: &Experiment, folder: &Path, data: Option<&Path>) -> R
     let asked = newest_plan(parent)?.unwrap_or_default();
     let scheduler = scheduler_of_plan(&asked);
     let place = folder.parent().and_then(Path::file_name).unwrap_or_default();
-    let name = format!("{}-{}-test", job_prefix(parent), place.to_string_lossy());
-    let name = job_name(&name);
+    let name = job_name(&format!("{}-{}-test", job_prefix(parent), place.to_string_lossy()));
     let queue = scheduler.find(std::slice::from_ref(&name))?;
     let live = queue.iter().filter(|(_, states)| JobStates::is_live(states));
     let live = live.map(|(job, _)| job).join(", ");

@@ -123,12 +123,10 @@ impl TestFolder {
 
     /// Whether nothing is left to evaluate, or nothing can be.
     pub fn is_done(&self, whole: &Experiment) -> Result<bool> {
-        match self.newest_plan()? {
-            Some(TestPlan { plan, models }) => {
-                Ok(models.iter().all(|of| self.path(&of.model, plan, "npz").exists()))
-            }
-            None => Ok(why_left_out(whole)?.is_some()),
-        }
+        let Some(TestPlan { plan, models }) = self.newest_plan()? else {
+            return Ok(why_left_out(whole)?.is_some());
+        };
+        Ok(models.iter().all(|of| self.path(&of.model, plan, "npz").exists()))
     }
 
     /// What of its files is damaged.
