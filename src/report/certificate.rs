@@ -31,11 +31,13 @@ fn time(seconds: f64, search: &SearchFacts) -> String {
 /// What the intervals say of the top model and its rivals.
 fn differences(finals: &Finals) -> impl Iterator<Item = String> {
     finals.results.iter().filter_map(|of| {
-        let verdict = match of.resolved? {
-            true => "resolved, the intervals do not overlap",
-            false => "not resolved, the intervals overlap",
+        let (by, [top, rival]) = finals.results.first()?.beside(of)?;
+        let verdict = match (of.resolved?, top.error < rival.error) {
+            (true, true) => "better, the intervals do not overlap",
+            (true, false) => "worse, the intervals do not overlap",
+            (false, _) => "not resolved, the intervals overlap",
         };
-        Some(format!("Top model against {}: {verdict}.", of.name))
+        Some(format!("Top model against {}, by {by}: {verdict}.", of.name))
     })
 }
 
@@ -114,6 +116,10 @@ fn notes(finals: &Finals) -> String {
     format!(include_str!("certificate_test.md"), images = images.unwrap_or(0))
 }
 
+const fn unfinished(is_finished: bool) -> &'static str {
+    if is_finished { "" } else { " (not finished)" }
+}
+
 /// What the control is, and what it cost.
 fn control(finals: &Finals) -> Option<String> {
     finals.networks.iter().find(|of| of.role == NetworkRole::Control)?;
@@ -121,13 +127,15 @@ fn control(finals: &Finals) -> Option<String> {
     let cost = |seconds: f64| time(seconds, search);
     let all = cost(search.seconds);
     Some(match &finals.control {
-        Some(SearchFacts { experiment, seconds, .. }) => format!(
-            "Control: of the random search `{experiment}`, which took {}; this one took {all}.",
+        Some(SearchFacts { experiment, results, seconds, finished, .. }) => format!(
+            "Control: the best of the {results} networks of the random search `{experiment}`{}, but \
+             for those that have another role here. It took {}, this one {all}.",
+            unfinished(*finished),
             cost(*seconds)
         ),
         None => format!(
             "Control: the best of the {} networks that this search drew at random, in {} of its \
-             {all}, but for those among the best of the search: not at equal cost.",
+             {all}, but for those that have another role here: not at equal cost.",
             search.results_at_random,
             cost(search.seconds_at_random)
         ),
@@ -194,7 +202,7 @@ pub fn page(finals: &Finals) -> String {
         comparisons = list(differences(finals).chain(control(finals))),
         chosen = chosen.networks().map(network_row).join("\n"),
         problems = list(problems),
-        unfinished = if search.finished { "" } else { " (not finished)" },
+        unfinished = unfinished(search.finished),
         results_of_search = search.results,
         validation = validation,
         images = finals.images,
@@ -249,6 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn the_better_one_is_named_and_by_which_errors() {
+        let mut finals = sample::finals();
+        let said = |finals: &Finals| differences(finals).collect_vec();
+        finals.results[3].resolved = Some(true);
+        let better = "Top model against control, by test error of the first training: better, the \
+                      intervals do not overlap.";
+        assert_eq!(said(&finals), [better]);
+        finals.results.swap(0, 3);
+        (finals.results[0].resolved, finals.results[3].resolved) = (None, Some(true));
+        assert!(said(&finals)[0].contains(": worse, the"));
+        finals.results[0].test.clear();
+        assert!(said(&finals)[0].contains(", by validation error: "));
+    }
+
+    #[test]
     fn a_second_reading_and_a_control_of_its_own_are_named() {
         let mut finals = sample::finals();
         assert!(page(&finals).contains("not at equal cost"));
@@ -260,6 +283,7 @@ mod tests {
         });
         let page = page(&finals);
         assert!(page.contains("read again, for other models") && !page.contains("equal cost"));
-        assert!(page.contains("search `random`, which took 1.00 GPU-hours; this one took 0.26"));
+        assert!(page.contains("search `random` (not finished), but"));
+        assert!(page.contains("It took 1.00 GPU-hours, this one 0.26"));
     }
 }

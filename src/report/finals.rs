@@ -261,6 +261,15 @@ impl FinalResult {
             resolved: None,
         }
     }
+
+    /// By which errors two are compared, and these.
+    pub fn beside<'a>(&'a self, other: &'a Self) -> Option<(&'static str, [&'a MeasuredError; 2])> {
+        let both = |errors: fn(&'a Self) -> Option<&'a MeasuredError>| {
+            Some([errors(self)?, errors(other)?])
+        };
+        let of_test = both(|of| of.test.get(&1)).map(|it| ("test error of the first training", it));
+        of_test.or_else(|| Some(("validation error", both(|of| of.validation.as_ref())?)))
+    }
 }
 
 fn validation_error(members: &[&FinalNetwork]) -> Option<MeasuredError> {
@@ -309,10 +318,10 @@ impl Finals {
         let mut results = results.filter(is_known).collect_vec();
         let top = results.first().cloned().unwrap_or_default();
         for rival in results.iter_mut().filter(|of| ["control", "baseline"].contains(&of.name)) {
-            let tests = top.test.get(&1).zip(rival.test.get(&1));
-            let errors = tests.or(top.validation.as_ref().zip(rival.validation.as_ref()));
-            let ends = errors.and_then(|(top, rival)| top.interval().zip(rival.interval()));
-            rival.resolved = ends.map(|(top, rival)| are_apart(top, rival));
+            let ends = top
+                .beside(rival)
+                .and_then(|(_, [top, rival])| Some(are_apart(top.interval()?, rival.interval()?)));
+            rival.resolved = ends;
         }
         self.results = results;
         let problems = self.networks.iter_mut().flat_map(|of| {

@@ -247,6 +247,10 @@ fn a_control_of_equal_cost_is_another_search_at_random() {
     let controls = networks.iter().filter(|of| of.0 == "control");
     assert!(controls.clone().count() > 5 && controls.clone().all(|of| found.contains(&of.1)));
     assert!(experiment.text("final/networks.yaml").contains("\ncontrol:\n  experiment: random\n"));
+    let mut depths = csv::Reader::from_path(experiment.path("final/depth.csv")).unwrap();
+    let depths = depths.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
+    let count: usize = depths.map(|row| row["networks"].parse::<usize>().unwrap()).sum();
+    assert_eq!(count, networks.len() - controls.count(), "those of the search");
 }
 
 #[test]
@@ -316,6 +320,31 @@ fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     assert!(finals[0].ends_with("final-other/certificate.md`."), "{finals:?}");
     assert!(finals[1].contains("next is `2-whole`: `metaqnn finalize /"), "{finals:?}");
     assert!(finals[1].ends_with("/other.yaml`."), "{finals:?}");
+}
+
+#[test]
+fn pictures_of_the_search_keep_their_parts() {
+    let data = "kind: images, path: pictures, classes: 2, input_size: 8, validation: {images: 20}";
+    let config = SMALL.replace("classes: 10, input_size: 16", data);
+    let experiment = Experiment::with(&config);
+    for class in ["far", "near"] {
+        let folder = experiment.folder().join("pictures").join(class);
+        fs::create_dir_all(&folder).unwrap();
+        for number in 0..100_u8 {
+            let pixel =
+                |x: u32, y: u32| image::Luma([number.wrapping_mul(37) ^ (x * 29 + y * 7) as u8]);
+            let picture = image::ImageBuffer::<_, Vec<u8>>::from_fn(8, 8, pixel);
+            picture.save(folder.join(format!("{number}.png"))).unwrap();
+        }
+    }
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let data = |config: &str| {
+        fs::write(experiment.folder().join("other.yaml"), config).unwrap();
+        experiment.run(&["finalize", "dir", "--data", "other.yaml", "--top", "2", "-q"])
+    };
+    let other = config.replace("seed: 5", "seed: 6");
+    data(&other).fails_with(2).says("with another seed").says("`experiment.seed` to 5");
+    data(&config).success();
 }
 
 #[test]
@@ -642,6 +671,10 @@ fn damaged_and_edited_files_are_named() {
         let status = experiment.run(&["status", "dir", "--json"]).success().stdout();
         assert!(status.contains(problem), "{status}");
     }
+    let other = searched_with("{training: {epochs: 9}}");
+    other.run(&["finalize", "dir", "--top", "2", "-q"]).success();
+    fs::write(experiment.path("final/networks.yaml"), other.text("final/networks.yaml")).unwrap();
+    experiment.run(&["finalize", "dir"]).fails_with(3).says("is of another search than `");
     fs::write(experiment.path("final/networks.yaml"), networks).unwrap();
     let log = experiment.text("final/1-validate/replay.csv");
     fs::write(experiment.path("final/1-validate/replay.csv"), &log[..log.len() - 9]).unwrap();

@@ -9,6 +9,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{self, ExperimentConfig};
+use crate::dataset::DataKind;
 use crate::model::ModelCard;
 use crate::ops::finalize::test::{make_folder, model_name};
 use crate::ops::init::{check_initial_weights, final_list, images_of, load};
@@ -82,6 +83,8 @@ fn absolute_path(path: &str) -> io::Result<PathBuf> {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Networks {
+    /// Of `experiment.yaml` of the search.
+    search_sha256: String,
     pub options: FinalizeOptions,
     /// From which the long trainings follow, where it is not that of the search.
     pub config: Option<ExperimentConfig>,
@@ -130,6 +133,14 @@ impl Networks {
             sealed::publish_once(path, &networks)?;
         }
         let networks: Self = sealed::read(path)?;
+        if networks.search_sha256 != parent.view_params().sha256 {
+            bail!(Refusal::Damage(format!(
+                "`{}` is of another search than `{}` (put back the folder that was there, or move \
+                 it away to begin anew)",
+                path.display(),
+                parent.dir().root().display()
+            )));
+        }
         let there = serde_json::to_value(&networks.options)?;
         let here = serde_json::to_value(options)?;
         if let Some(name) = options.given.iter().find(|name| there.get(name) != here.get(name)) {
@@ -148,6 +159,9 @@ impl Networks {
     fn choose(parent: &Experiment, options: &FinalizeOptions) -> Result<Self> {
         let ExperimentConfig { search_space, slurm, .. } = parent.config().config.clone();
         let other = options.data.as_deref().map(|path| load(path, &[])).transpose()?;
+        if let Some(other) = &other {
+            check_parts(&other.config, &parent.config().config)?;
+        }
         let config = other.map(|it| ExperimentConfig { search_space, slurm, ..it.config });
         let space = config.as_ref().unwrap_or(&parent.config().config).space()?.buildable();
         let takes_weights = options.weights == FOUND;
@@ -205,7 +219,8 @@ impl Networks {
             );
         }
         let control = other.as_ref().map(facts).transpose()?;
-        Ok(Self { options: options.clone(), config, search, control, networks })
+        let search_sha256 = parent.view_params().sha256;
+        Ok(Self { search_sha256, options: options.clone(), config, search, control, networks })
     }
 
     /// Makes the folder, with copies of the models to begin with: a search may remove its own.
@@ -324,6 +339,23 @@ pub fn iterations_of(experiment: &Experiment) -> Result<Vec<Row>> {
 
 fn facts(search: &Experiment) -> Result<SearchFacts> {
     Ok(SearchFacts::of(&status::status(search)?, search.config().experiment.seed))
+}
+
+/// Of the same pictures another seed may have others for testing, which the search has seen.
+fn check_parts(other: &ExperimentConfig, search: &ExperimentConfig) -> Result<()> {
+    let pictures =
+        |of: &ExperimentConfig| (of.data.kind == Some(DataKind::Images), of.data.path.clone());
+    if pictures(other).0
+        && pictures(other) == pictures(search)
+        && other.experiment.seed != search.experiment.seed
+    {
+        bail!(Refusal::Usage(format!(
+            "`--data` names the pictures of the search with another seed, by which others are for \
+             testing (set its `experiment.seed` to {}, or name other pictures)",
+            search.experiment.seed
+        )));
+    }
+    Ok(())
 }
 
 /// Another search on the same images, all at random.

@@ -343,6 +343,10 @@ pub fn why_no_images(whole: &Experiment) -> Result<Option<String>> {
         return Ok(None);
     }
     match find_test_images(&whole.trainer_data().check()?) {
+        // Its name is that of a cache.
+        Err(DatasetError::Unsuitable(_)) if whole.config().data.class_names.is_some() => {
+            Ok(Some("no picture is for testing".to_owned()))
+        }
         Err(DatasetError::Unsuitable(why)) => Ok(Some(why)),
         found => Ok(found.map(|()| None)?),
     }

@@ -92,7 +92,11 @@ fn add_networks(set: &mut TableSet, finals: &Finals) {
 }
 
 fn add_depths(set: &mut TableSet, finals: &Finals) {
-    let is_of_search = |of: &&FinalNetwork| of.role != NetworkRole::Baseline;
+    let is_of_search = |of: &&FinalNetwork| match of.role {
+        NetworkRole::Top | NetworkRole::PerDepth => true,
+        NetworkRole::Control => finals.control.is_none(),
+        NetworkRole::Baseline => false,
+    };
     let by_depth = finals.networks.iter().filter(is_of_search).filter(|of| of.layers.is_some());
     let by_depth = by_depth.sorted_by_key(|of| of.layers).chunk_by(|of| of.layers);
     let rows = by_depth.into_iter().filter_map(|(layers, of)| {
