@@ -450,6 +450,49 @@ fn networks_begin_with_copies_of_the_weights_that_the_search_has_kept() {
     finalize(1).success();
 }
 
+#[test]
+fn a_trainer_that_evaluates_no_models_costs_the_test_alone() {
+    if !is_built("a_trainer_that_evaluates_no_models_costs_the_test_alone") {
+        return;
+    }
+    // `metaqnn-torch`, but for `evaluate`.
+    let script = "\
+import json, os, subprocess, sys
+trainer = subprocess.Popen([os.environ['TRAINER']], stdin=subprocess.PIPE, text=True)
+for line in sys.stdin:
+    if json.loads(line).get('evaluate'):
+        print(os.environ['ANSWER'], flush=True)
+    else:
+        trainer.stdin.write(line)
+        trainer.stdin.flush()
+trainer.stdin.close()
+trainer.wait()
+";
+    let command = TINY
+        .replace("training: {", "training: {trainer: command, command: [python3, trainer.py], ");
+    let experiment = with_images(&command);
+    write_part(&experiment.folder().join("data"), "t10k", 60);
+    fs::write(experiment.folder().join("trainer.py"), script).unwrap();
+    let trainer = Path::new(env!("CARGO_BIN_EXE_metaqnn")).with_file_name("metaqnn-torch");
+    let run = |arguments: &[&str], answer: &str| {
+        let mut command = experiment.command(arguments);
+        let output = command.env("TRAINER", &trainer).env("ANSWER", answer).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).replace("\n", " ")
+    };
+    run(&["run", "config.yaml", "dir", "-q"], "");
+    let finalize = ["finalize", "dir", "--top", "1", "--per-depth", "0", "--seeds", "1", "-q"];
+    let answers = [
+        (r#"{"failed": "what is that"}"#, "what is that"),
+        (r#"{"done": true}"#, "1-validate-000001.1.npz"),
+    ];
+    for (answer, why) in answers {
+        let said = run(&finalize, answer);
+        assert!(said.contains("the trainer evaluates no models: ") && said.contains(why), "{said}");
+        assert!(experiment.text("final/certificate.md").contains("validation error only"));
+    }
+}
+
 fn reads(experiment: &Experiment) -> Vec<String> {
     let folder = fs::read_dir(experiment.path("final/test/reads")).unwrap();
     folder.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()).collect()

@@ -244,20 +244,31 @@ impl TestFolder {
             recipe,
             ..Evaluation::default()
         };
-        match evaluate(asked, &work.join("log"), interrupt) {
-            Ok(TrainingEnd::Done) => {}
+        let made = |of: &PlannedModel| output.join(format!("{}.npz", of.model));
+        let problem = match evaluate(asked, &work.join("log"), interrupt) {
             Ok(TrainingEnd::Interrupted) => bail!(Refusal::TryAgain(
                 "interrupted (the same command goes on where it was)".to_owned()
             )),
-            // Other trainers need not answer.
-            Err(error) if is_command => {
-                return Ok(Some(format!("the trainer evaluates no models: {error}")));
+            Ok(TrainingEnd::Done | TrainingEnd::Stopped) => {
+                missing.iter().find_map(|of| outputs_in(&made(of)).err())
             }
-            ended => bail!(Refusal::Environment(format!("the trainer ended: {:?}", ended?))),
+            Ok(TrainingEnd::Failed { reason }) => Some(Refusal::Environment(reason).into()),
+            Ok(TrainingEnd::OutOfMemory { .. }) => {
+                let problem = "they do not fit into the memory of the device";
+                Some(Refusal::Environment(problem.to_owned()).into())
+            }
+            Err(error) => Some(error.into()),
+        };
+        match problem {
+            None => {}
+            // Other trainers need not answer.
+            Some(error) if is_command => {
+                return Ok(Some(format!("the trainer evaluates no models: {error:#}")));
+            }
+            Some(error) => return Err(error.context("the models are not evaluated")),
         }
         for of in missing {
-            let made = output.join(format!("{}.npz", of.model));
-            outputs_in(&made)?;
+            let made = made(of);
             let (bytes, path) = (read(&made)?, self.path(&of.model, plan, "npz"));
             if publish::file_once(&path, &bytes)? == Published::AlreadyThere
                 && read(&path)? != bytes
