@@ -572,6 +572,16 @@ fn what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its
     assert_eq!(summary(&experiment), before);
     assert!(experiment.path("final/model/model.onnx").is_file());
 
+    let cut = outputs(&experiment).into_iter().next().unwrap();
+    fs::write(&cut.0, &cut.1[..200]).unwrap();
+    let problem = "damaged outputs (put it back from a copy";
+    experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
+    fs::write(&cut.0, &cut.1).unwrap();
+    let weights = experiment.path("final/model/weights.safetensors");
+    fs::write(&weights, &fs::read(&weights).unwrap()[..200]).unwrap();
+    let verified = experiment.run(&["verify", "dir"]).stdout();
+    assert!(verified.contains("note      final/model: "), "{verified}");
+
     let reads = experiment.path("final/test/reads");
     let read = fs::read_dir(&reads).unwrap().next().unwrap().unwrap().path();
     let text = fs::read_to_string(&read).unwrap();

@@ -24,6 +24,7 @@ use itertools::Itertools;
 use jiff::Timestamp;
 
 use crate::config::Strategy;
+use crate::model::ModelCard;
 use crate::ops::init::{absolute, open_or_make};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
@@ -41,6 +42,7 @@ use crate::storage::{Event, ExperimentDir, Row};
 use jobs::{submit_child, submit_test};
 pub use networks::FinalizeOptions;
 use networks::{FOLDER, NETWORKS, Networks};
+use report::MODEL;
 use test::TestFolder;
 
 const VALIDATE: &str = "1-validate";
@@ -59,9 +61,17 @@ pub enum By<'a> {
 pub fn finalize(
     parent: &Experiment,
     options: &FinalizeOptions,
+    by: By<'_>,
+) -> Result<ControlFlow<Vec<String>, Finals>> {
+    go_on(parent, &parent.dir().root().join(options.folder()?), options, by)
+}
+
+fn go_on(
+    parent: &Experiment,
+    place: &Path,
+    options: &FinalizeOptions,
     mut by: By<'_>,
 ) -> Result<ControlFlow<Vec<String>, Finals>> {
-    let place = parent.dir().root().join(options.folder()?);
     let networks = Networks::open_or_choose(parent, &place.join(NETWORKS), options)?;
     let mut children = Vec::<Experiment>::new();
     for step in [VALIDATE, WHOLE] {
@@ -88,7 +98,7 @@ pub fn finalize(
         }
         children.push(child.reopened()?);
     }
-    let (test, children) = (TestFolder::of(&place), [&children[0], &children[1]]);
+    let (test, children) = (TestFolder::of(place), [&children[0], &children[1]]);
     let untested = match (test.make_plan(children, options.read_test_again)?, by) {
         (Some(why), _) => Some(why),
         (None, By::Jobs) if !test.is_done(children[1])? => {
@@ -114,7 +124,8 @@ pub fn submit_next(child: &Experiment) -> Result<Vec<String>> {
     };
     let parent = Experiment::open(parent)?.trusted_by(child.trust)?;
     let options = sealed::read::<Networks>(&place.join(NETWORKS))?.options;
-    match finalize(&parent, &options, By::Jobs)? {
+    // Here, whatever the file of `--data` says by now.
+    match go_on(&parent, place, &options, By::Jobs)? {
         ControlFlow::Break(said) => Ok(said),
         ControlFlow::Continue(_) => Ok(progress(&parent).into_iter().collect()),
     }
@@ -163,7 +174,12 @@ pub fn check_files(root: &Path) -> Vec<Finding> {
         let place = root.join(&at);
         let networks = sealed::read::<Networks>(&place.join(NETWORKS)).map_err(anyhow::Error::from);
         let damaged = networks.err().into_iter().chain(TestFolder::of(&place).damage());
-        damaged.map(|error| Finding::damage(&at, format!("{error:#}"))).collect_vec()
+        let damaged = damaged.map(|error| Finding::damage(&at, format!("{error:#}")));
+        let model = place.join(MODEL);
+        let model = model.exists().then(|| ModelCard::check(&model).err()).flatten();
+        let remedy = "or run `metaqnn finalize`, which copies it from `2-whole/models`";
+        let model = model.map(|error| Finding::note(&at.join(MODEL), format!("{error}, {remedy}")));
+        damaged.chain(model).collect_vec()
     };
     places(root).into_iter().flat_map(of_place).collect()
 }

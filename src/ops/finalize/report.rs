@@ -20,7 +20,7 @@ use crate::report::tables::of_finals;
 use crate::storage::fs::{publish, sealed};
 use crate::storage::{ExperimentDir, Folder, StorageError};
 
-const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 const TEST: &str = "test";
 const RECOMPUTE: &str = include_str!("../../../scripts/recompute-finals.py");
 

@@ -378,8 +378,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn outputs_in(path: &Path) -> Result<Outputs> {
-    let probabilities = read_array(path, "probabilities")?.numbers().unwrap_or_default();
-    let labels = read_array(path, "labels")?.integers().unwrap_or_default();
+    let remedy = "put it back from a copy; removed, it is made again";
+    let array =
+        |name| read_array(path, name).with_context(|| format!("damaged outputs ({remedy})"));
+    let probabilities = array("probabilities")?.numbers().unwrap_or_default();
+    let labels = array("labels")?.integers().unwrap_or_default();
     let classes = probabilities.len() / labels.len().max(1);
     let is_share = |share: &f32| (0.0..=1.001).contains(share);
     let holds = classes > 1
@@ -388,8 +391,7 @@ fn outputs_in(path: &Path) -> Result<Outputs> {
         && labels.iter().all(|label| (0..classes as i64).contains(label));
     if !holds {
         bail!(Refusal::Damage(format!(
-            "`{}` does not hold probabilities and labels of images (put it back from a copy; \
-             removed, it is made again)",
+            "`{}` does not hold probabilities and labels of images ({remedy})",
             path.display()
         )));
     }

@@ -252,4 +252,18 @@ fn each_step_of_final_trainings_is_submitted_by_the_last_reduce_of_the_one_befor
     assert!(cluster.experiment.path("final/certificate.md").exists());
     let (_, text, _) = cluster.run(&["status", "dir"]);
     assert!(text.contains("Final trainings: done"), "{text}");
+
+    // What is under way does not follow the file that it began with.
+    let config = cluster.experiment.folder().join("other.yaml");
+    let other = fs::read_to_string(cluster.experiment.folder().join("config.yaml")).unwrap();
+    let other = other.replacen("name: ", "name: other-", 1);
+    fs::write(&config, &other).unwrap();
+    let data = ["finalize", "dir", "--data", "other.yaml", "--top", "1", "--per-depth", "0"];
+    let place =
+        run(&data).split_once("dir/final-").unwrap().1.split_once('/').unwrap().0.to_owned();
+    let validate = format!("dir/final-{place}/1-validate");
+    run(&["train", &validate, "--until-done"]);
+    fs::write(&config, other.replacen("name: other-", "name: changed-", 1)).unwrap();
+    let said = run(&["reduce", &validate, "--round", "1"]);
+    assert!(said.contains(&format!("final-{place}/2-whole`: round 1: ")), "{said}");
 }
