@@ -448,6 +448,21 @@ fn networks_begin_with_copies_of_the_weights_that_the_search_has_kept() {
     let certificate = experiment.text("final-others/certificate.md");
     assert!(certificate.contains("`others` (weights: found)"), "{certificate}");
     finalize(1).success();
+
+    let results =
+        |page: &str| page.lines().filter(|line| line.starts_with("| ")).collect::<String>();
+    let mut here = experiment.path("").components().collect::<std::path::PathBuf>();
+    let after = [("one", &["2-whole", "test"][..]), ("two", &["1-validate", "2-whole", "test"])];
+    for (moved, steps) in after {
+        for step in steps {
+            fs::remove_dir_all(here.join("final-others").join(step)).unwrap();
+        }
+        let from = std::mem::replace(&mut here, experiment.folder().join(moved));
+        fs::rename(from, &here).unwrap();
+        experiment.run(&["finalize", moved, "--data", "others.yaml", "-q"]).success();
+        let page = fs::read_to_string(here.join("final-others/certificate.md")).unwrap();
+        assert_eq!(results(&page), results(&certificate), "{moved}");
+    }
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::training::KeptModels;
 pub const FOLDER: &str = "final";
 pub const NETWORKS: &str = "networks.yaml";
 const CONTROLS: usize = 10;
+const WEIGHTS: &str = "weights";
 const FOUND: &str = "found";
 
 #[derive(Debug, Clone, PartialEq, Eq, Args, Serialize, Deserialize)]
@@ -132,7 +133,10 @@ impl Networks {
             networks.copy_weights(path.parent().unwrap_or(path))?;
             sealed::publish_once(path, &networks)?;
         }
-        let networks: Self = sealed::read(path)?;
+        let mut networks: Self = sealed::read(path)?;
+        for folder in networks.networks.iter_mut().filter_map(|of| of.weights.as_mut()) {
+            follow(folder, path.parent().unwrap_or(path));
+        }
         if networks.search_sha256 != parent.view_params().sha256 {
             bail!(Refusal::Damage(format!(
                 "`{}` is of another search than `{}` (put back the folder that was there, or move \
@@ -230,7 +234,7 @@ impl Networks {
         let own = format!("{}.{}", host()?, process::id());
         for (number, of) in (1..).zip(&mut self.networks) {
             let Some(model) = &of.weights else { continue };
-            let copy = place.join("weights").join(format!("{number}.{own}"));
+            let copy = place.join(WEIGHTS).join(format!("{number}.{own}"));
             make_folder(&copy)?;
             ModelCard::copy(model, &copy)?;
             publish::sync_tree(&copy)?;
@@ -272,6 +276,10 @@ impl Networks {
             *training = training.saturating_add(judging.try_into().unwrap_or(u32::MAX));
         }
         config.data.validation.images = Some(0);
+        let place = validate.dir().root().parent().unwrap_or(Path::new(""));
+        for (_, folder) in &mut config.training.initial_weights {
+            follow(folder, place);
+        }
         let judged = self.judged(validate)?;
         let selection = Selection::of(&judged, self.options.ensemble as usize);
         if selection.winner().is_none() {
@@ -339,6 +347,14 @@ pub fn iterations_of(experiment: &Experiment) -> Result<Vec<Row>> {
 
 fn facts(search: &Experiment) -> Result<SearchFacts> {
     Ok(SearchFacts::of(&status::status(search)?, search.config().experiment.seed))
+}
+
+/// Names the copy below this place, where it is there: a search may have been moved with its copies.
+fn follow(folder: &mut PathBuf, place: &Path) {
+    let here = place.join(WEIGHTS).join(folder.file_name().unwrap_or_default());
+    if here.is_dir() {
+        *folder = here;
+    }
 }
 
 /// Of the same pictures another seed may have others for testing, which the search has seen.
