@@ -7,6 +7,7 @@
 #   fashion  one network on the whole of Fashion-MNIST: its accuracy for three seeds
 #   slurm    searches on a real Slurm of four nodes with two fake GPUs each
 #   kills    workers killed at random moments, 64 workers started at once
+#   finalize final trainings killed at random moments, here and on a real Slurm
 #   full_disk   a file system of 2 MiB that is full for a while
 #   nfs      searches on a real NFS: a server and two client machines
 #   portable the same bytes with musl, without FMA, without optimisation, for this very processor
@@ -23,6 +24,15 @@ cd "$(dirname "$0")/.."
 
 say() { echo "prove: $*" >&2; }
 fail() { say "FAILED: $*" && exit 1; }
+
+# Builds `metaqnn-torch`, too, where no program is given.
+with_libtorch() {
+  if [ -z "${METAQNN:-}" ]; then
+    eval "$(scripts/setup-libtorch.sh)"
+    cargo build --release --quiet
+    METAQNN=$PWD/target/release/metaqnn
+  fi
+}
 
 # The experiments of one proof, each in a folder of its own.
 prepare() {

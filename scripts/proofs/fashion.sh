@@ -16,11 +16,7 @@ layers='{"type":"conv","filters":64,"kernel":3,"stride":1,"padding":1,"batch_nor
   {"type":"softmax","classes":10}'
 
 proof() {
-  if [ -z "${METAQNN:-}" ]; then
-    eval "$(scripts/setup-libtorch.sh)"
-    cargo build --release --quiet
-    METAQNN=$PWD/target/release/metaqnn
-  fi
+  with_libtorch
   prepare
   local data=${METAQNN_DATA:-$PWD/target/data}/fashion-mnist
   scripts/fetch-data.sh fashion-mnist "$data" >/dev/null

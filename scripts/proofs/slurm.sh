@@ -4,14 +4,18 @@
 #        killed_reduces submit_limit refused early_reduce parts waiting_round list (default: all of them)
 
 proof() {
-  [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
   prepare
-  # A sandbox of its own: whoever else has one keeps it.
+  own_sandbox
+  cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
+    killed_reduces submit_limit refused early_reduce waiting_round list parts -- "$@"
+}
+
+# Whoever else has a sandbox keeps it.
+own_sandbox() {
+  [ "$(id -u)" = 0 ] || fail "the daemons of Slurm need root"
   export SANDBOX_DIR=${PROVE_SANDBOX:-/run/metaqnn-prove} SANDBOX_PORT=${PROVE_PORT:-28817}
   trap 'scripts/slurm-sandbox.sh down' EXIT
   sandbox ""
-  cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
-    killed_reduces submit_limit refused early_reduce waiting_round list parts -- "$@"
 }
 
 # sandbox LINES: (re)starts Slurm with these further lines of configuration.
@@ -391,7 +395,7 @@ slurm_waiting_round() {
 
 # Given networks, each three times.
 slurm_list() {
-  search list 1 0 0.2 "array_size: 5"
+  search list 1 1 0.2 "array_size: 5"
   local networks="['[C(8,3,1), SM(10)]', '[P(2,2), C(7,3,2), SM(10)]', '[FC(32), SM(10)]']"
   rm -rf "$dir"
   metaqnn init -q "$dir.yaml" "$dir" --set strategy.kind=list --set strategy.list.repeats=3 \

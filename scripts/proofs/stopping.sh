@@ -7,11 +7,7 @@
 # where fashion-mnist/ lies (default: target/data, fetched there when it is missing).
 
 proof() {
-  if [ -z "${METAQNN:-}" ]; then
-    eval "$(scripts/setup-libtorch.sh)"
-    cargo build --release --quiet
-    METAQNN=$PWD/target/release/metaqnn
-  fi
+  with_libtorch
   prepare
   local data=${METAQNN_DATA:-$PWD/target/data}/fashion-mnist
   scripts/fetch-data.sh fashion-mnist "$data" >/dev/null
