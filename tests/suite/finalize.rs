@@ -226,6 +226,8 @@ fn other_options_are_refused_by_name_and_bad_ones_before_anything_is_made() {
 
     experiment.run(&["finalize", "dir", "--top", "2", "-q"]).success();
     refused(&["--top", "3"], "`--top` is 3 here, and 2 in `");
+    let step = experiment.run(&["finalize", "dir/final/1-validate"]).fails_with(2);
+    step.says("dir/final/1-validate` is a step of a final training (name its search, `");
     refused(&["--seeds", "5"], "`--seeds` is 5 here, and 3 in `");
     refused(&["--per-depth", "2"], "`--per-depth` is 2 here");
     refused(&["--baselines", "mine.txt"], "`--baselines` is \"");

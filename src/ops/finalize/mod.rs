@@ -63,6 +63,13 @@ pub fn finalize(
     options: &FinalizeOptions,
     by: By<'_>,
 ) -> Result<ControlFlow<Vec<String>, Finals>> {
+    if let Some([_, search]) = above(parent) {
+        bail!(Refusal::Usage(format!(
+            "`{}` is a step of a final training (name its search, `{}`)",
+            parent.dir().root().display(),
+            search.display()
+        )));
+    }
     go_on(parent, &parent.dir().root().join(options.folder()?), options, by)
 }
 
@@ -110,18 +117,18 @@ fn go_on(
     report::write(parent, &networks, children, untested).map(ControlFlow::Continue)
 }
 
+/// The place of a final training of which an experiment is a step, and the search.
+fn above(child: &Experiment) -> Option<[&Path; 2]> {
+    let root = child.dir().root();
+    let place = root.parent()?;
+    let is_step = [VALIDATE, WHOLE].map(|step| root.ends_with(step)).contains(&true);
+    (is_step && place.join(NETWORKS).exists()).then_some([place, place.parent()?])
+}
+
 /// Submits the next step after a child of an experiment, as its last reduce does; nothing for any
 /// other experiment.
 pub fn submit_next(child: &Experiment) -> Result<Vec<String>> {
-    let root = child.dir().root();
-    let step = root.file_name().unwrap_or_default();
-    let above = || root.parent().and_then(|place| Some((place, place.parent()?)));
-    let is_child = step == VALIDATE || step == WHOLE;
-    let Some((place, parent)) =
-        above().filter(|(place, _)| is_child && place.join(NETWORKS).exists())
-    else {
-        return Ok(Vec::new());
-    };
+    let Some([place, parent]) = above(child) else { return Ok(Vec::new()) };
     let parent = Experiment::open(parent)?.trusted_by(child.trust)?;
     let options = sealed::read::<Networks>(&place.join(NETWORKS))?.options;
     // Here, whatever the file of `--data` says by now.
