@@ -185,7 +185,7 @@ pub fn check_files(root: &Path) -> Vec<Finding> {
         let model = place.join(MODEL);
         let model = model.exists().then(|| ModelCard::check(&model).err()).flatten();
         let remedy = "or run `metaqnn finalize`, which copies it from `2-whole/models`";
-        let model = model.map(|error| Finding::note(&at.join(MODEL), format!("{error}, {remedy}")));
+        let model = model.map(|error| Finding::note(at.join(MODEL), format!("{error}, {remedy}")));
         damaged.chain(model).collect_vec()
     };
     places(root).into_iter().flat_map(of_place).collect()
