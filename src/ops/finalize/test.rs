@@ -106,10 +106,10 @@ impl TestFolder {
         let Some(TestPlan { plan, models }) = self.newest_plan()? else { return Ok(reads) };
         let tested = models.into_iter().filter(|of| of.part == EvaluatedPart::Test);
         for PlannedModel { model, .. } in tested {
-            let is_told =
+            let is_recorded =
                 reads.iter().any(|read| read.plan == plan && read.models.contains(&model));
             let path = self.path(&model, plan, "npz");
-            if !is_told && path.exists() {
+            if !is_recorded && path.exists() {
                 bail!(Refusal::Damage(format!(
                     "no file in `{}` says when the test images were opened for `{}` (put it back \
                      from a copy)",
