@@ -8,6 +8,7 @@
 //!   recorded curves.
 //! * On values: [`config`] (the YAML), [`report`] (tables and text), [`exchange`] (files of the
 //!   published program).
+//! * [`strategy`]: which network comes next.
 //! * [`model`]: a trained network as a folder.
 //! * The world outside: [`storage`] (an experiment on disk), [`training`] (trainers and their
 //!   protocol), [`slurm`] (the scheduler), [`dataset`] (images).
@@ -38,7 +39,7 @@
 //! | decision | function |
 //! | --- | --- |
 //! | legal layers | [`space::Space::legal_actions`] |
-//! | the next network | `next_candidate` in `ops/train/strategy.rs` |
+//! | the next network | `Strategy::next` in `strategy/` |
 //! | the next layer | [`q_learning::choose_action`] |
 //! | a Q-update | `QTable::update` in `q_learning/update.rs` |
 //! | what a result is worth | [`q_learning::RewardParams::reward`] |
@@ -69,6 +70,7 @@ pub(crate) mod simulate;
 pub(crate) mod slurm;
 pub mod space;
 pub(crate) mod storage;
+pub(crate) mod strategy;
 pub mod training;
 pub(crate) mod yaml_bounds;
 

@@ -6,7 +6,6 @@
 mod final_training;
 mod keys;
 mod load;
-mod strategy;
 mod warnings;
 
 use std::io;
@@ -16,16 +15,16 @@ use serde::{Deserialize, Serialize};
 pub use final_training::{FinalRate, FinalTrainingParams};
 pub use keys::check_changeable;
 pub use load::{DEFAULTS, Setting, leaves, load, parse};
-pub use strategy::{ListParams, ListSource, Strategy, StrategyKind, StrategyParams};
 
 use crate::dataset::{DataParams, ValidDataParams};
 use crate::invalid::Invalid;
 use crate::predictor::{PredictorParams, ValidPredictorParams};
 use crate::q_learning::{
-    EpsilonSchedule, EpsilonScheduleParams, QLearningParams, RewardParams, ValidQLearningParams,
+    EpsilonScheduleParams, QLearningParams, RewardParams, ValidQLearningParams,
 };
 use crate::slurm::{SlurmParams, ValidSlurmParams};
 use crate::space::{DataShape, Space, SpaceParams};
+use crate::strategy::{StrategyKind, StrategyParams, ValidStrategyParams};
 use crate::training::{Recipe, TrainerKind, ValidRecipe};
 
 /// What can be wrong with a configuration.
@@ -91,10 +90,8 @@ pub struct ValidConfig {
     pub config: ExperimentConfig,
     pub data: ValidDataParams,
     pub space: Space,
-    pub strategy: Strategy,
+    pub strategy: ValidStrategyParams,
     pub q_learning: ValidQLearningParams,
-    /// Of the strategy.
-    pub schedule: EpsilonSchedule,
     pub recipe: ValidRecipe,
     pub early_stopping: ValidPredictorParams,
     pub slurm: ValidSlurmParams,
@@ -120,10 +117,8 @@ impl ExperimentConfig {
             return Err(Invalid::new("early_stopping.enabled", true, allowed).into());
         }
         let space = self.space()?;
-        let space = match self.strategy.kind {
-            StrategyKind::QLearning => space,
-            StrategyKind::List => space.buildable(),
-        };
+        let is_list = self.strategy.kind == StrategyKind::List;
+        let space = if is_list { space.buildable() } else { space };
         for (key, text) in self.training.named_networks() {
             check_name_of_network(key, text, &space)?;
         }
@@ -131,15 +126,10 @@ impl ExperimentConfig {
             let last = self.final_config(Vec::new()).and_then(Self::check);
             last.map_err(|problem| ConfigError::FinalTraining(Box::new(problem)))?;
         }
-        let strategy = self.strategy.clone().check(&space)?;
-        let schedule = self.epsilon_schedule.clone().check()?;
+        let strategy = self.strategy.clone().check(&space, &self.epsilon_schedule)?;
         Ok(ValidConfig {
             data: self.data.clone().check()?,
             space,
-            schedule: match &strategy {
-                Strategy::QLearning => schedule,
-                Strategy::List(list) => EpsilonSchedule::of_networks(list.len() as u64),
-            },
             strategy,
             q_learning: self.q_learning.clone().check()?,
             recipe: self.training.clone().check(self.data.classes)?,

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 
 use num_bigint::BigUint;
 
-use super::{Strategy, ValidConfig};
+use super::ValidConfig;
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
 use crate::training::{Recipe, Schedule, TrainerKind, default_first_epoch_threshold};
@@ -45,7 +45,7 @@ impl ValidConfig {
     }
 
     fn networks(&self) -> u64 {
-        self.schedule.stages().iter().map(|stage| stage.architectures).sum()
+        self.strategy.schedule.stages().iter().map(|stage| stage.architectures).sum()
     }
 
     fn of_stopping(&self) -> Vec<String> {
@@ -119,7 +119,7 @@ impl ValidConfig {
     }
 
     fn of_schedule(&self) -> Option<String> {
-        if self.strategy != Strategy::QLearning {
+        if self.strategy.kind.is_given() {
             return None;
         }
         let (networks, all) = (self.networks(), self.space.count_architectures());
@@ -127,8 +127,12 @@ impl ValidConfig {
             return None;
         }
         Some(format!(
-            "`epsilon_schedule` wants {networks} architectures, but the search space holds {all}: \
-             the search ends when all are trained (lower the schedule, or widen `search_space`)"
+            "the search wants {networks} architectures, but its space holds {all}: it ends when \
+             all are trained (lower {}, or widen `search_space`)",
+            match self.strategy.architectures {
+                Some(_) => "`strategy.architectures`",
+                None => "`epsilon_schedule`",
+            }
         ))
     }
 
@@ -271,9 +275,7 @@ mod tests {
         let warning = only(&["search_space.max_layers=1"]);
         // 12 convolutions, global average pooling, nothing.
         assert!(
-            warning.starts_with(
-                "`epsilon_schedule` wants 2700 architectures, but the search space holds 14"
-            ),
+            warning.starts_with("the search wants 2700 architectures, but its space holds 14"),
             "{warning}"
         );
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ConfigError, ExperimentConfig, Setting, Strategy, ValidConfig};
+use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{DataParams, Fingerprint, restore_pictures};
 use crate::ops::Refusal;
 use crate::seed;
@@ -145,11 +145,9 @@ impl Experiment {
     /// What the random numbers of a training follow from, besides the seed: its iteration, or in a
     /// list what is trained, so that a lost training is repeated as it was.
     pub(crate) fn stream(&self, row: &Row) -> u64 {
-        match (&self.config.strategy, row.candidate()) {
-            (Strategy::List(_), Some(Candidate { architecture, repeat })) => {
-                seed::of_candidate(&architecture, repeat)
-            }
-            _ => row.iteration.unwrap_or_default().0,
+        match row.candidate().filter(|_| self.config.strategy.kind.is_given()) {
+            Some(Candidate { architecture, repeat }) => seed::of_candidate(&architecture, repeat),
+            None => row.iteration.unwrap_or_default().0,
         }
     }
 

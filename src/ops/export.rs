@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use crate::config::Strategy;
 use crate::exchange::{
     Q_VALUES, REPLAY_DATABASE, ReplayRow, write_q_values, write_replay_database,
 };
@@ -28,10 +27,12 @@ pub struct ExportOptions {
 
 /// Writes `replay_database.csv` and `q_values.csv`, and returns their paths.
 pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Result<[PathBuf; 2]> {
-    if experiment.config().strategy != Strategy::QLearning {
-        let problem = "a list has no replay memory or Q-table to export (`tables/models.csv` has \
-                       its results)";
-        bail!(Refusal::Usage(problem.to_owned()));
+    let kind = experiment.config().strategy.kind;
+    if !kind.has_epsilon() {
+        bail!(Refusal::Usage(format!(
+            "the strategy `{kind}` has no replay memory or Q-table to export (`tables/models.csv` \
+             has its results)"
+        )));
     }
     let target = &options.target;
     if target.exists() && !target.is_dir() {

@@ -6,7 +6,6 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use crate::config::Strategy;
 use crate::exchange::{Q_VALUES, REPLAY_DATABASE, ReplayRow, read_q_values, read_replay_database};
 use crate::ops::journal::Journal;
 use crate::ops::train::Task;
@@ -38,10 +37,12 @@ pub struct Imported {
 /// Iterations are numbered by row, since the file's own number is no key. A network's first row is
 /// `imported`, its later ones are `reused`, so that none is dropped from the replay memory.
 pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported> {
-    if experiment.config().strategy != Strategy::QLearning {
-        let problem = "a list takes no results of another search (import into an experiment of \
-                       `strategy.kind: q_learning`)";
-        bail!(Refusal::Usage(problem.to_owned()));
+    let kind = experiment.config().strategy.kind;
+    if !kind.has_epsilon() {
+        bail!(Refusal::Usage(format!(
+            "the strategy `{kind}` takes no results of another search (import into an experiment \
+             of `strategy.kind: q_learning`)"
+        )));
     }
     let (database, q_values) = match source.is_dir() {
         true => (source.join(REPLAY_DATABASE), Some(source.join(Q_VALUES))),

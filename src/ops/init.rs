@@ -6,10 +6,7 @@ use std::path::{self, Path};
 
 use anyhow::{Context, bail};
 
-use crate::config::{
-    self, ExperimentConfig, FinalRate, ListParams, ListSource, Setting, StrategyKind,
-    StrategyParams, ValidConfig, check_changeable,
-};
+use crate::config::{self, ExperimentConfig, FinalRate, Setting, ValidConfig, check_changeable};
 use crate::dataset::{
     BYTES, DataKind, DataParams, Fingerprint, load_training_images, prepare_pictures, split,
 };
@@ -21,6 +18,7 @@ use crate::slurm::check_experiment_path;
 use crate::space::DataShape;
 use crate::storage::fs::yaml;
 use crate::storage::{ExperimentDir, StorageError, Trust};
+use crate::strategy::{ListParams, ListSource, StrategyKind, StrategyParams};
 use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{KeptModels, TrainerKind, freeze_command};
 
@@ -95,7 +93,7 @@ pub(super) fn final_list(
     let experiment = Some(parent.dir().root().to_owned());
     let from = ListSource { experiment, ..ListSource::default() };
     let list = ListParams { from, ..ListParams::default() };
-    config.strategy = StrategyParams { kind: StrategyKind::List, list };
+    config.strategy = StrategyParams { kind: StrategyKind::List, list, ..Default::default() };
     Ok(config)
 }
 

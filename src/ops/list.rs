@@ -6,13 +6,14 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 
-use crate::config::{ExperimentConfig, ListParams, StrategyKind};
+use crate::config::ExperimentConfig;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, SMALL};
 use crate::report::{ArchitectureRecord, by_iteration, ranking};
 use crate::space::{Architecture, Space, SpaceError};
 use crate::storage::{Event, Row};
+use crate::strategy::{ListParams, StrategyKind};
 
 /// Fills in the architectures of a list from where it says. Returns with which learning rates those
 /// of an experiment have passed their first epochs.

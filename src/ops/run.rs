@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use crate::config::Strategy;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
 use crate::ops::reduce::{reduce, tables};
@@ -211,11 +210,12 @@ impl Search<'_> {
             TrainEvent::Claimed { .. } => self.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
-                let most = match self.experiment.config().strategy {
-                    Strategy::QLearning => MOST_LOSSES,
-                    Strategy::List(_) if self.has_result => MOST_LOSSES_OF_LIST,
-                    Strategy::List(_) => LOSSES_TO_STOP,
-                };
+                let most =
+                    match (self.experiment.config().strategy.kind.is_given(), self.has_result) {
+                        (false, _) => MOST_LOSSES,
+                        (true, true) => MOST_LOSSES_OF_LIST,
+                        (true, false) => LOSSES_TO_STOP,
+                    };
                 if self.losses >= most {
                     bail!(Refusal::Environment(format!(
                         "{} trainings in a row came to nothing; the last one: {reason} \

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::{Setting, Strategy, check_changeable};
+use crate::config::{Setting, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal};
@@ -22,8 +22,10 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         let known = transaction.state();
         let before = experiment.frozen.in_force(experiment.dir(), &known.settings)?;
         let is_of_schedule = |setting: &Setting| setting.path == "epsilon_schedule";
-        if before.strategy != Strategy::QLearning && settings.iter().any(is_of_schedule) {
-            bail!(Refusal::Usage("a list has no `epsilon_schedule` (nothing to set)".to_owned()));
+        let kind = before.strategy.kind;
+        if !kind.has_epsilon() && settings.iter().any(is_of_schedule) {
+            let problem = format!("the strategy `{kind}` has no epsilons (nothing to set)");
+            bail!(Refusal::Usage(problem));
         }
         let (mut said, mut rows, mut config) = (Vec::new(), Vec::new(), before.config.clone());
         for setting in settings {
@@ -48,9 +50,14 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         }
         let after = config.check().context("after these changes")?;
         check_checkpoint_dir(&after, experiment.dir().root())?;
-        check_schedule(known, &before.schedule, &after.schedule)?;
-        let stages = after.schedule.stages().iter().zip(known.stage_counts(&after.schedule));
-        let is_new = |stage: &_| !before.schedule.stages().contains(stage);
+        check_schedule(known, &before.strategy.schedule, &after.strategy.schedule)?;
+        let stages = after
+            .strategy
+            .schedule
+            .stages()
+            .iter()
+            .zip(known.stage_counts(&after.strategy.schedule));
+        let is_new = |stage: &_| !before.strategy.schedule.stages().contains(stage);
         let closed = stages.filter(|(stage, counts)| counts.exhausted && is_new(stage));
         for epsilon in closed.filter_map(|(stage, _)| stage.epsilon) {
             said.push(format!(

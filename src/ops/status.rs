@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use crate::config::Strategy;
 use crate::ops::Experiment;
 use crate::ops::journal::{AttemptFiles, Journal};
 use crate::ops::reduce::tables::search_data;
@@ -17,6 +16,7 @@ use crate::report::{ArchitectureRecord, Condition, Summary, first_start, ranking
 use crate::space::Candidate;
 use crate::storage::search_state::Standing;
 use crate::storage::{Event, Iteration, Knowledge, RoundDir, Row, TaskRefusal};
+use crate::strategy::ValidStrategyParams;
 
 pub fn status(experiment: &Experiment) -> Result<Summary> {
     let files = AttemptFiles::list(experiment.dir())?;
@@ -52,7 +52,7 @@ pub fn status(experiment: &Experiment) -> Result<Summary> {
     if is_stuck && condition == Condition::Active {
         condition = Condition::Stuck;
     }
-    let in_force = knowledge.stage_in_force(&experiment.config().schedule);
+    let in_force = knowledge.stage_in_force(&experiment.config().strategy.schedule);
     let mut summary = Summary {
         condition,
         round: newest,
@@ -101,8 +101,8 @@ fn timeouts(knowledge: &Knowledge) -> Option<String> {
 }
 
 /// Networks of a list that are passed over.
-fn quarantined(strategy: &Strategy, knowledge: &Knowledge) -> Option<String> {
-    let Strategy::List(list) = strategy else { return None };
+fn quarantined(strategy: &ValidStrategyParams, knowledge: &Knowledge) -> Option<String> {
+    let list = strategy.list.as_ref()?;
     let is_passed_over = |it: &&Candidate| knowledge.standing(it) == Standing::Quarantined;
     let names = list.iter().filter(is_passed_over);
     let names: Vec<_> =
@@ -125,7 +125,7 @@ impl Evidence<'_> {
     fn diagnosis(&self, newest: Option<u32>) -> Diagnosis {
         // First: it may have been halted before its last results came.
         let knowledge = self.journal.state();
-        if knowledge.is_finished(&self.experiment.config().schedule) {
+        if knowledge.is_finished(&self.experiment.config().strategy.schedule) {
             return (Condition::Finished, Vec::new());
         }
         if knowledge.halted {

@@ -112,8 +112,9 @@ impl EpsilonScheduleParams {
 
 impl EpsilonSchedule {
     /// Of a strategy without epsilons.
-    pub fn of_networks(architectures: u64) -> Self {
-        Self(vec![EpsilonStage { epsilon: None, architectures }])
+    pub fn of_networks(architectures: u64) -> Result<Self, Invalid> {
+        Invalid::unless_in(1..=MOST_ARCHITECTURES, "strategy.architectures", architectures)?;
+        Ok(Self(vec![EpsilonStage { epsilon: None, architectures }]))
     }
 
     pub fn stages(&self) -> &[EpsilonStage] {

@@ -4,6 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use num_bigint::BigUint;
 
+use super::architecture::Architecture;
+use super::layer::Layer;
 use super::params::Space;
 use super::state::{Bin, LastLayer, State, StateKey};
 
@@ -36,6 +38,25 @@ impl Space {
             completions.insert(state, total);
         }
         completions.remove(&self.start()).expect("the start is reachable")
+    }
+
+    /// Every architecture, in the order of a walk that takes the legal actions in their order.
+    pub fn architectures(&self) -> Vec<Architecture> {
+        fn walk(space: &Space, here: State, layers: &mut Vec<Layer>, all: &mut Vec<Architecture>) {
+            for action in space.legal_actions(&space.key(&here)) {
+                layers.push(action);
+                match space.next(&here, action) {
+                    Some(next) => walk(space, next, layers, all),
+                    None => {
+                        all.push(space.architecture(layers.clone()).expect("only legal layers"));
+                    }
+                }
+                layers.pop();
+            }
+        }
+        let mut all = Vec::new();
+        walk(self, self.start(), &mut Vec::new(), &mut all);
+        all
     }
 
     fn reachable_classes(&self) -> BTreeSet<State> {
@@ -97,6 +118,16 @@ mod tests {
             assert_eq!(space.states().len(), states);
             assert_eq!(space.count_state_action_pairs(), pairs);
             assert_eq!(space.count_architectures().to_string(), architectures);
+        }
+    }
+
+    #[test]
+    fn every_architecture_is_listed_once() {
+        for image in [4, 8, 20] {
+            let space = space(image, params(3));
+            let all: BTreeSet<_> = space.architectures().into_iter().collect();
+            assert_eq!(BigUint::from(all.len()), space.count_architectures());
+            assert_eq!(all.len(), space.architectures().len());
         }
     }
 

@@ -26,6 +26,7 @@ mod simulate; // early stopping on recorded curves
 mod slurm_real; // sbatch for real, where there is a Slurm
 mod space; // the search space
 mod status; // how far a search is
+mod strategies;
 mod submit; // a round handed to a scheduler of our own
 mod support;
 mod table_rules; // what spreadsheets and statistics programs need

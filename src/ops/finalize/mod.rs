@@ -23,7 +23,6 @@ use anyhow::{Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
-use crate::config::Strategy;
 use crate::model::ModelCard;
 use crate::ops::init::{absolute, open_or_make};
 use crate::ops::journal::Journal;
@@ -141,7 +140,7 @@ pub fn submit_next(child: &Experiment) -> Result<Vec<String>> {
 /// Those without a result that are not quarantined.
 fn trainings_left(child: &Experiment) -> Result<usize> {
     let journal = Journal::open_to_look(child)?;
-    let Strategy::List(list) = &child.config().strategy else { return Ok(0) };
+    let Some(list) = &child.config().strategy.list else { return Ok(0) };
     let has_ended = |it: &&Candidate| {
         matches!(journal.state().standing(it), Standing::Known(_) | Standing::Quarantined)
     };

@@ -378,7 +378,7 @@ fn check_parts(other: &ExperimentConfig, search: &ExperimentConfig) -> Result<()
 fn open_control(path: &Path, parent: &Experiment) -> Result<Experiment> {
     let control = Experiment::open(path)?;
     let images = |of: &Experiment| (of.frozen.data_files.clone(), of.config().space.image);
-    let mut stages = control.config().schedule.stages().iter();
+    let mut stages = control.config().strategy.schedule.stages().iter();
     let problem = if images(&control) != images(parent) {
         "is of other images (name a search on those of DIR)"
     } else if !stages.all(|stage| stage.epsilon == Some(Epsilon::RANDOM)) {

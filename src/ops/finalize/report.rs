@@ -10,7 +10,6 @@ use itertools::Itertools;
 use super::networks::{NETWORKS, Networks, came_of, iterations_of};
 use super::test::{IMAGES, TestFolder, read, why_no_images};
 use super::{CERTIFICATE, VALIDATE, WHOLE};
-use crate::config::Strategy;
 use crate::dataset::DataParams;
 use crate::model::{MeasuredError, ModelCard};
 use crate::ops::{Experiment, Refusal};
@@ -99,7 +98,7 @@ fn trained(
     let outputs =
         |model: &Option<String>| model.as_ref().map_or(Ok(None), |model| test.read_outputs(model));
     let iterations = iterations_of(whole)?;
-    let Strategy::List(list) = &whole.config().strategy else { return Ok(Vec::new()) };
+    let Some(list) = &whole.config().strategy.list else { return Ok(Vec::new()) };
     let mut judged = networks.judged(validate)?;
     for network in &mut judged {
         network.validation = outputs(&network.model)?;

@@ -105,7 +105,7 @@ fn learn_new(
         new_rows: (rows - before) as u64,
         fitted,
         lost,
-        finished: journal.state().is_finished(&experiment.config().schedule),
+        finished: journal.state().is_finished(&experiment.config().strategy.schedule),
         notices: Vec::from_iter(said),
     };
     Ok((reduced, journal, learned))

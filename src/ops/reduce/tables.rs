@@ -165,14 +165,14 @@ fn write_after(
 pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<SearchData> {
     let (config, knowledge) = (experiment.config(), journal.state());
     let stopping = &config.early_stopping;
-    let counts = knowledge.stage_counts(&config.schedule);
+    let counts = knowledge.stage_counts(&config.strategy.schedule);
     let iterations = by_iteration(journal.rows());
     Ok(SearchData {
         experiment: config.experiment.name.clone(),
         trainer: who_trained(config.recipe.trainer.into(), &iterations),
         epochs: config.recipe.epochs,
         validation_images: experiment.validation_images(),
-        stages: config.schedule.stages().iter().copied().zip(counts).collect(),
+        stages: config.strategy.schedule.stages().iter().copied().zip(counts).collect(),
         iterations,
         early_stopping: EarlyStopping {
             enabled: stopping.enabled,

@@ -63,8 +63,8 @@ pub(crate) fn plan_round(
     let stopping = &config.early_stopping;
     let awaits_predictor = stopping.enabled && predictor_curves(experiment, &journal)?.is_none();
     let burn_in = awaits_predictor.then_some(stopping.burn_in as u64);
-    let counts = knowledge.stage_counts(&config.schedule);
-    let next = next_round(&config.schedule, &counts, &params, burn_in);
+    let counts = knowledge.stage_counts(&config.strategy.schedule);
+    let next = next_round(&config.strategy.schedule, &counts, &params, burn_in);
     let is_claimed = counts.iter().any(|counts| counts.open > 0);
     // The last results may not be learned yet.
     if next.is_none() && !is_claimed && journal.new_rows().is_empty() {
@@ -241,7 +241,7 @@ mod tests {
     fn a_round_of_a_list_is_ten_times_what_runs_at_once_and_no_more_than_is_left() {
         let size = |list, results, open| {
             let counts = [StageCounts { results, open, exhausted: false }];
-            let schedule = EpsilonSchedule::of_networks(list);
+            let schedule = EpsilonSchedule::of_networks(list).unwrap();
             next_round(&schedule, &counts, &SlurmParams::default(), None)
         };
         assert_eq!(size(2700, 0, 0), Some((None, 100)));

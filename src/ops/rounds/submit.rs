@@ -84,7 +84,8 @@ fn submit_with(
         )));
     }
     let mut journal = Journal::open_checked(experiment)?;
-    let is_wanted = journal.state().stage_in_force(&experiment.config().schedule).is_some();
+    let is_wanted =
+        journal.state().stage_in_force(&experiment.config().strategy.schedule).is_some();
     if is_wanted && journal.state().is_time_too_short() {
         bail!(Refusal::time_too_short());
     }
@@ -211,7 +212,7 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
     // Written first: every process that starts from now on sees it and ends. Jobs that are not in
     // the queue below are cancelled by their submitter, which reads it afterwards.
     let mut journal = Journal::open(experiment)?;
-    let schedule = &experiment.config().schedule;
+    let schedule = &experiment.config().strategy.schedule;
     let goes_on = |state: &Knowledge| !state.halted && !state.is_finished(schedule);
     let halted = if journal.switch(Event::Halted, goes_on)? {
         "halted: no new claim, no next round (`metaqnn submit` goes on)"

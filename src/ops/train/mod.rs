@@ -18,7 +18,6 @@ pub(crate) mod learn;
 mod model;
 pub(crate) mod record;
 mod resume;
-mod strategy;
 pub(crate) mod task;
 
 use std::path::Path;
@@ -32,6 +31,7 @@ use crate::regular_file::{self, SMALL};
 use crate::space::Architecture;
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Attempt, Row};
+use crate::strategy::Strategy;
 use crate::training::protocol::Request;
 use crate::training::{Interrupt, Trainer};
 
@@ -48,6 +48,7 @@ struct TaskRun<'a> {
     interrupt: Interrupt,
     journal: Journal,
     q_values: QValues,
+    strategy: Box<dyn Strategy>,
     /// The predictor that judges the claim.
     predictor: Option<StoredPredictor>,
 }

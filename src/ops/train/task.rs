@@ -8,15 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use jiff::{SignedDuration, Timestamp};
+use rand_chacha::ChaCha8Rng;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 
-use crate::config::Strategy;
 use crate::ops::journal::{Journal, Transaction};
 use crate::ops::reduce::refit::newest_predictor;
 use crate::ops::rounds::round::check_exists;
 use crate::ops::train::attempt::rehearsal;
 use crate::ops::train::learn::QValues;
-use crate::ops::train::strategy::next_candidate;
 use crate::ops::train::{Claim, LOCAL, TaskRun, host, process_name};
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::q_learning::{Epsilon, EpsilonStage};
@@ -27,10 +26,8 @@ use crate::storage::view::files::skip;
 use crate::storage::{
     Attempt, Claimant, Event, Iteration, Knowledge, LockTimeout, RoundDir, Row, TaskRefusal,
 };
+use crate::strategy::{MOST_DRAWS, SearchHistory, Strategy};
 use crate::training::{Interrupt, Signal, TrainingError, start_trainer};
-
-/// Draws without anything new after which an epsilon is closed.
-const MOST_DRAWS: u32 = 1_000;
 
 /// A trainer that has not worked yet loses so many trainings of a list: a third loss of a network
 /// would quarantine it.
@@ -95,6 +92,7 @@ pub fn train(
         interrupt,
         journal,
         q_values: QValues::unread(experiment),
+        strategy: experiment.config().strategy.strategy(),
         predictor: None,
     };
     let (mut longest, mut has_result, mut losses) = (Duration::ZERO, false, 0);
@@ -109,8 +107,8 @@ pub fn train(
                 let standing = claim.row.candidate().map(|it| run.journal.state().standing(&it));
                 has_result |= matches!(standing, Some(Standing::Known(_)));
                 losses += 1;
-                let is_list = matches!(experiment.config().strategy, Strategy::List(_));
-                if is_list && !has_result && losses == LOSSES_TO_STOP {
+                let is_given = experiment.config().strategy.kind.is_given();
+                if is_given && !has_result && losses == LOSSES_TO_STOP {
                     bail!(Refusal::Environment(format!(
                         "the first {losses} trainings came to nothing: `metaqnn status` says why \
                          (mend the trainer, then the same command goes on)"
@@ -242,6 +240,7 @@ impl TaskRun<'_> {
             options: self.options,
             predictor: self.predictor.as_ref().map(|stored| stored.full_curves),
             q_values: &mut self.q_values,
+            strategy: &mut *self.strategy,
             reused: Vec::new(),
         };
         let claimed = sampler.claim(&mut self.journal)?;
@@ -269,6 +268,7 @@ pub(crate) struct Sampler<'a> {
     /// Full curves of the predictor that will judge.
     pub predictor: Option<u64>,
     pub q_values: &'a mut QValues,
+    pub strategy: &'a mut dyn Strategy,
     /// Iterations that drew an architecture with a result.
     pub reused: Vec<Iteration>,
 }
@@ -276,7 +276,7 @@ pub(crate) struct Sampler<'a> {
 impl Sampler<'_> {
     /// Takes up the task's own open claim if it has one, else samples and claims.
     pub fn claim(&mut self, journal: &mut Journal) -> anyhow::Result<Claimed> {
-        let schedule = &self.experiment.config().schedule;
+        let schedule = &self.experiment.config().strategy.schedule;
         loop {
             // Before the lock, which is not held while files are read; so all of this is looked at
             // again under it.
@@ -293,12 +293,23 @@ impl Sampler<'_> {
             }
             let claimed = match earlier {
                 Some(earlier) => self.take_up_again(journal, earlier)?,
-                None => journal.transaction(|transaction| self.draw(transaction, epsilon))?,
+                None => {
+                    let (mut rng, q_table) = (self.generator(state), self.q_values.table());
+                    let history = SearchHistory { rows: journal.rows(), state, epsilon, q_table };
+                    self.strategy.prepare(&history, &mut rng);
+                    journal.transaction(|transaction| self.draw(transaction, epsilon))?
+                }
             };
             if let Some(claimed) = claimed {
                 return Ok(claimed);
             }
         }
+    }
+
+    /// The generator depends on the iteration alone, so that the draw can be repeated.
+    fn generator(&self, state: &Knowledge) -> ChaCha8Rng {
+        let seed = self.experiment.config().experiment.seed;
+        generator(seed, Purpose::Sample, state.next_iteration.0, 0)
     }
 
     pub(super) fn open_claim(&self, knowledge: &Knowledge) -> Option<Attempt> {
@@ -321,10 +332,14 @@ impl Sampler<'_> {
         let mut drawn_at = None;
         loop {
             let state = transaction.state();
-            let Some(EpsilonStage { epsilon, .. }) = state.stage_in_force(&config.schedule) else {
+            let Some(EpsilonStage { epsilon, .. }) =
+                state.stage_in_force(&config.strategy.schedule)
+            else {
                 return Ok(Some(Claimed::Nothing(match state.halted {
                     true => TrainEvent::Halted,
-                    false => TrainEvent::Nothing { finished: state.is_finished(&config.schedule) },
+                    false => TrainEvent::Nothing {
+                        finished: state.is_finished(&config.strategy.schedule),
+                    },
                 })));
             };
             // Without a scheduler there is no time limit.
@@ -342,12 +357,9 @@ impl Sampler<'_> {
                 continue;
             }
             draws += 1;
-            // The generator depends on the iteration alone, so that the draw can be repeated.
-            let (seed, iteration) = (config.experiment.seed, state.next_iteration.0);
-            let mut rng = generator(seed, Purpose::Sample, iteration, 0);
-            let by_q_values = (self.q_values.table(), epsilon);
-            let next = next_candidate(&config.strategy, state, by_q_values, &mut rng);
-            let Some((candidate, why)) = next else {
+            let (mut rng, q_table) = (self.generator(state), self.q_values.table());
+            let history = SearchHistory { rows: transaction.rows(), state, epsilon, q_table };
+            let Some((candidate, why)) = self.strategy.next(&history, &mut rng) else {
                 // What others train may be lost, and then be trained again.
                 if !state.open.is_empty() {
                     return Ok(Some(Claimed::Nothing(TrainEvent::Nothing { finished: false })));
@@ -440,6 +452,7 @@ training: {trainer: synthetic}
             options: TrainOptions::default(),
             predictor: None,
             q_values: &mut QValues::unread(&experiment),
+            strategy: &mut *experiment.config().strategy.strategy(),
             reused: Vec::new(),
         };
         let mut journal = Journal::open(&experiment).unwrap();

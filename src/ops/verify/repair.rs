@@ -115,7 +115,9 @@ mod tests {
         let task = Task { task, ..Task::current().unwrap() };
         let (options, q_values) = (TrainOptions::default(), &mut QValues::unread(experiment));
         let (task, predictor, reused) = (&task, None, Vec::new());
-        let mut sampler = Sampler { experiment, task, options, predictor, q_values, reused };
+        let strategy = &mut *experiment.config().strategy.strategy();
+        let mut sampler =
+            Sampler { experiment, task, options, predictor, q_values, strategy, reused };
         match sampler.claim(journal).unwrap() {
             Claimed::Claim(claim) => claim.row,
             other => panic!("{other:?}"),

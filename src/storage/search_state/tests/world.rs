@@ -89,7 +89,7 @@ impl World {
 
     pub(crate) fn of_list(names: &[&str]) -> Self {
         let list: Vec<_> = names.iter().map(|name| candidate(name)).collect();
-        let schedule = EpsilonSchedule::of_networks(list.len() as u64);
+        let schedule = EpsilonSchedule::of_networks(list.len() as u64).unwrap();
         Self { list, ..Self::new(schedule) }
     }
 

@@ -1,0 +1,101 @@
+//! Every strategy but Q-learning and lists: through the same log, tasks and commands.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::Experiment;
+
+/// 34 networks.
+const SPACE: &str = "
+experiment: {name: small, seed: 5}
+data: {classes: 10, input_size: 16, channels: 1}
+search_space: {max_layers: 3, filters: [8, 16], kernels: [3], pools: [[2, 2]], fc_widths: [32]}
+training: {trainer: synthetic, epochs: 4}
+early_stopping: {enabled: false}
+";
+
+/// Without epsilons; all draw from the space above.
+const SEARCHES: [&str; 1] = ["{kind: random, architectures: 12}"];
+
+fn experiment(strategy: &str) -> Experiment {
+    Experiment::with(&format!("{SPACE}strategy: {strategy}\n"))
+}
+
+/// What was drawn, in the order of the log, each with the reason.
+fn draws(experiment: &Experiment) -> Vec<[String; 2]> {
+    let log = experiment.log().into_iter().filter(|row| row["event"] == "claimed");
+    log.map(|row| {
+        assert_eq!(row["epsilon"], "");
+        ["architecture", "strategy"].map(|column| row[column].clone())
+    })
+    .collect()
+}
+
+fn names(draws: &[[String; 2]]) -> BTreeSet<&String> {
+    draws.iter().map(|[name, _]| name).collect()
+}
+
+#[test]
+fn a_search_trains_as_many_new_networks_as_it_was_asked_for_and_says_why() {
+    for strategy in SEARCHES {
+        let one = experiment(strategy);
+        let run = |experiment: &Experiment, workers| {
+            experiment.run(&["run", "config.yaml", "dir", "--workers", workers]).success();
+            experiment.run(&["verify", "dir"]).success();
+            draws(experiment)
+        };
+        let drawn = run(&one, "1");
+        assert_eq!((drawn.len(), names(&drawn).len()), (12, 12), "{strategy}");
+        assert!(drawn.iter().all(|[_, why]| !why.is_empty()), "{strategy}");
+        assert_eq!(run(&experiment(strategy), "1"), drawn, "{strategy} can be repeated");
+        let by_four = run(&experiment(strategy), "4");
+        assert_eq!((by_four.len(), names(&by_four).len()), (12, 12), "{strategy}");
+        let status = one.run(&["status", "dir", "--json"]).success().json();
+        assert_eq!(status[0]["condition"], "finished", "{strategy}");
+        one.run(&["reduce", "dir", "--rebuild"]).success();
+        let other = ["--set", "strategy.kind=q_learning", "--set", "strategy.architectures=null"];
+        let other = one.run(&[&["run", "config.yaml", "dir"][..], &other].concat()).fails_with(2);
+        drop(other.says("`strategy.kind` is"));
+    }
+}
+
+#[test]
+fn a_search_of_a_space_ends_when_nothing_is_left() {
+    for strategy in SEARCHES {
+        let all = experiment(&strategy.replace("12", "99"));
+        let run = all.run(&["run", "config.yaml", "dir", "--workers", "2"]).success();
+        drop(run.says("its space holds 34"));
+        assert_eq!(names(&draws(&all)).len(), 34, "{strategy}");
+        assert_eq!(all.log().last().unwrap()["event"], "exhausted", "{strategy}");
+        all.run(&["verify", "dir"]).success();
+    }
+}
+
+#[test]
+fn an_exhaustive_search_trains_every_network_once_in_order() {
+    let all = experiment("{kind: exhaustive}");
+    all.run(&["run", "config.yaml", "dir"]).success();
+    let drawn = draws(&all);
+    assert_eq!((drawn.len(), names(&drawn).len()), (34, 34));
+    assert_eq!(drawn[0], ["[SM(10)]", "1 of 34"]);
+    assert_eq!(drawn[33][1], "34 of 34");
+    all.run(&["verify", "dir"]).success();
+    let status = all.run(&["status", "dir", "--json"]).success().json();
+    assert_eq!(status[0]["condition"], "finished");
+}
+
+#[test]
+fn what_no_strategy_can_do_is_refused_before_anything_is_made() {
+    let refused = |strategy: &str, space: &str, says: &str| {
+        let text = SPACE.replace("max_layers: 3", space);
+        let bad = Experiment::with(&format!("{text}strategy: {strategy}\n"));
+        let init = bad.run(&["init", "config.yaml", "dir"]).fails_with(2);
+        drop(init.says(says));
+        assert!(!fs::exists(bad.folder().join("dir")).unwrap());
+    };
+    refused("{kind: exhaustive}", "max_layers: 12", "it must have at most 100000");
+    refused("{kind: exhaustive, architectures: 5}", "max_layers: 3", "leave it null");
+    refused("{kind: random, architectures: 0}", "max_layers: 3", "`strategy.architectures` is `0`");
+    refused("{kind: greedy}", "max_layers: 3", "unknown value `greedy`");
+    refused("{kind: random, list: {repeats: 2}}", "max_layers: 3", "only `strategy.kind: list`");
+}
