@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rayon::iter::Either;
@@ -38,15 +39,15 @@ struct Shown {
 }
 
 impl Shown {
-    fn read(experiment: &Experiment) -> Option<Self> {
+    fn of(experiment: &Experiment, read: impl FnOnce(&Path) -> Option<Vec<u8>>) -> Option<Self> {
         let path = experiment.dir().folder(Folder::Tables).join(SHOWN);
-        let shown: Self = yaml::parse(&regular_file::read(&path, SMALL).ok()?, &path).ok()?;
+        let shown: Self = yaml::parse(&read(&path)?, &path).ok()?;
         (shown.program == env!("CARGO_PKG_VERSION")).then_some(shown)
     }
 
-    /// Whether the log begins with what is shown, all rows since are about other iterations than the
-    /// settled ones, and the files are as they were written.
-    fn is_of(&self, experiment: &Experiment, journal: &Journal) -> bool {
+    /// Whether the log begins with what is shown, and all rows since are about other iterations than
+    /// the settled ones.
+    fn is_of(&self, journal: &Journal) -> bool {
         let changes = |row: &Row| {
             let is_settled = |iteration: Iteration| iteration.0 < self.settled.before;
             row.event == Event::Repaired || row.iteration.is_some_and(is_settled)
@@ -55,7 +56,6 @@ impl Shown {
         since.is_some_and(|rows| !rows.iter().any(changes))
             && journal.begins_with(&self.log)
             && !self.stamps.is_empty()
-            && self.are_there(experiment)
     }
 
     fn are_there(&self, experiment: &Experiment) -> bool {
@@ -76,7 +76,7 @@ fn stamp(file: &Metadata) -> Stamp {
 
 pub(crate) fn are_of(experiment: &Experiment, journal: &Journal) -> Result<bool> {
     let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
-    Ok(Shown::read(experiment).is_some_and(|shown| {
+    Ok(Shown::of(experiment, |path| regular_file::read(path, SMALL).ok()).is_some_and(|shown| {
         let is_it = shown.log == journal.position() && shown.predictor == predictor;
         is_it && shown.are_there(experiment)
     }))
@@ -88,7 +88,10 @@ pub(crate) fn write(
     journal: &Journal,
     q_table: &QTable,
 ) -> Result<Vec<String>> {
-    let shown = Shown::read(experiment).filter(|shown| shown.is_of(experiment, journal));
+    // Whoever takes it adds to the files in their place; without it, as after the death of that one,
+    // they are replaced.
+    let shown = Shown::of(experiment, publish::take_file);
+    let shown = shown.filter(|shown| shown.is_of(journal));
     let added = shown.map(|shown| write_after(experiment, journal, q_table, Some(shown)));
     match added.transpose()?.flatten() {
         Some(notices) => Ok(notices),
@@ -107,9 +110,9 @@ fn write_after(
     let predictor = predictor_curves(experiment, journal)?.unwrap_or(0);
     let mut search = search_data(experiment, journal)?;
     let mut tables = TableSet::default();
-    let columns_before = shown.map(|shown| {
+    let before = shown.map(|shown| {
         tables.kept = shown.settled;
-        shown.columns
+        (shown.columns, shown.stamps)
     });
     let (curves, notices, are_all) = curves(experiment, &search, tables.kept.before);
     search.curves = curves;
@@ -132,7 +135,7 @@ fn write_after(
     add_all(&mut tables, &search);
     let dictionary = tables.files.last().expect("the data dictionary");
     let columns = crc32_on(crc32_on(0, dictionary.text.as_bytes()), search.trainer.as_bytes());
-    if columns_before.is_some_and(|before| before != columns || tables.is_split) {
+    if before.as_ref().is_some_and(|before| before.0 != columns || tables.is_split) {
         return Ok(None);
     }
     let folder = experiment.dir().folder(Folder::Tables);
@@ -140,11 +143,16 @@ fn write_after(
     fs::create_dir_all(&folder).with_context(context)?;
     let mut stamps = BTreeMap::new();
     for file in &tables.files {
-        let kept = file.after.map_or(0, |end| end.byte);
-        let path = folder.join(&file.name);
-        let Some(written) = publish::replace_after(&path, kept, file.text.as_bytes())? else {
-            return Ok(None);
+        let (path, text) = (folder.join(&file.name), file.text.as_bytes());
+        let written = match (file.after, &before) {
+            (Some(end), Some((_, stamps))) => {
+                publish::write_after(&path, end.byte, text, |found| {
+                    stamps.get(&file.name) == Some(&stamp(found))
+                })?
+            }
+            _ => Some(publish::replace_and_look(&path, text)?),
         };
+        let Some(written) = written else { return Ok(None) };
         if tables.settled.files.contains_key(&file.name) {
             stamps.insert(file.name.clone(), stamp(&written));
         }
@@ -217,7 +225,7 @@ fn curves(
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::path::{Path, PathBuf};
+    use std::path::PathBuf;
     use std::time::Duration;
 
     use proptest::prelude::*;

@@ -10,14 +10,14 @@
 //! half a minute. A private name that a crash left behind is harmless: [`listing`] never shows it.
 
 use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
 use rustix::fs::OFlags;
 
-use crate::regular_file;
+use crate::regular_file::{self, SMALL};
 use crate::storage::error::{Result, StorageError};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,31 +53,52 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
 
 /// For files with one owner or for people alone. A reader sees the old or the new one, whole.
 pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_after(path, 0, bytes).map(drop)
+    replace_and_look(path, bytes).map(drop)
 }
 
-/// The same with the first `kept` bytes of the file that is there before `bytes`. Returns what the
-/// new one is; `None` where so many are not there, and nothing is written.
-pub fn replace_after(path: &Path, kept: u64, bytes: &[u8]) -> Result<Option<Metadata>> {
-    let before = match kept {
-        0 => None,
-        _ => regular_file::open(path, File::options().read(true), OFlags::NOFOLLOW).ok(),
-    };
-    let (aside, mut file) = private_name(path, |aside| File::create_new(aside))?;
-    let write = || {
-        let copied = before.map_or(Ok(0), |before| io::copy(&mut before.take(kept), &mut file))?;
-        if copied < kept {
-            return Ok(None);
-        }
-        file.write_all(bytes).and_then(|()| file.sync_all())?;
-        let written = file.metadata()?;
-        fs::rename(&aside, path).map(|()| Some(written))
-    };
-    let written = write().map_err(StorageError::io("replace", path));
-    if !matches!(written, Ok(Some(_))) {
+/// The same; returns what the new one is.
+pub fn replace_and_look(path: &Path, bytes: &[u8]) -> Result<Metadata> {
+    let aside = write_aside(path, bytes)?;
+    let replace = |written| fs::rename(&aside, path).map(|()| written);
+    let replaced = aside.symlink_metadata().and_then(replace);
+    if replaced.is_err() {
         remove_aside(fs::remove_file(&aside), &aside);
     }
-    sync_folder(parent(path)).and(written)
+    sync_folder(parent(path))?;
+    replaced.map_err(StorageError::io("replace", path))
+}
+
+/// Writes over what comes after the first `kept` bytes of a file that one process alone writes, and
+/// returns what it is then; `None` where it cannot be written, is not the one that `is_it` knows, or
+/// has a second name: what a person linked stays as it is.
+pub fn write_after(
+    path: &Path,
+    kept: u64,
+    bytes: &[u8],
+    is_it: impl FnOnce(&Metadata) -> bool,
+) -> Result<Option<Metadata>> {
+    let opened = regular_file::open(path, File::options().write(true), OFlags::NOFOLLOW);
+    let Ok(file) = opened else { return Ok(None) };
+    let write = || {
+        let found = file.metadata()?;
+        if found.nlink() > 1 || !is_it(&found) {
+            return Ok(None);
+        }
+        let written = file.write_all_at(bytes, kept);
+        let written = written.and_then(|()| file.set_len(kept + bytes.len() as u64));
+        // Whole rows, on a full disk, too.
+        written.and_then(|()| file.sync_all()).inspect_err(|_| drop(file.set_len(kept)))?;
+        file.metadata().map(Some)
+    };
+    write().map_err(StorageError::io("write", path))
+}
+
+/// Takes a small file away, which of several processes one alone can do, and returns its bytes.
+pub fn take_file(path: &Path) -> Option<Vec<u8>> {
+    let (aside, _) = private_name(path, |aside| File::create_new(aside)).ok()?;
+    let taken = fs::rename(path, &aside).and_then(|()| regular_file::read(&aside, SMALL));
+    remove_aside(fs::remove_file(&aside), &aside);
+    taken.ok()
 }
 
 /// Unless a folder with content has the name. `fill` writes into a private folder, which is synced.
