@@ -7,6 +7,7 @@ use std::hash::Hash;
 use derive_more::Deref;
 use indexmap::IndexMap;
 use itertools::Itertools;
+use rustc_hash::FxBuildHasher;
 use serde::Serialize;
 
 use crate::storage::{Event, Iteration, Row, Time};
@@ -158,7 +159,7 @@ impl<'a> ArchitectureRecord<'a> {
     /// One an architecture and repeat, in the order of their first iterations.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);
-        let mut gathered = IndexMap::<(&str, Option<u32>), Self>::new();
+        let mut gathered = IndexMap::<(&str, Option<u32>), Self, FxBuildHasher>::default();
         for row in iterations {
             let Some(architecture) = row.architecture.as_deref() else { continue };
             let (first, deciding, newest) = (row, row, row.iteration);

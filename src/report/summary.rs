@@ -1,7 +1,6 @@
 //! What `status --json` prints. Keys are stable; `status --help` says what they mean.
 
-use std::collections::HashSet;
-
+use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use super::iterations::{
@@ -191,7 +190,7 @@ impl EpsilonSummary {
             epsilon,
             results: counts.results(),
             iterations: rows.len() as u64,
-            distinct_architectures: HashSet::<_>::from_iter(architectures).len() as u64,
+            distinct_architectures: FxHashSet::<_>::from_iter(architectures).len() as u64,
             first_iteration: rows.first().and_then(|row| Some(row.iteration?.0)),
             last_iteration: rows.last().and_then(|row| Some(row.iteration?.0)),
             counts,

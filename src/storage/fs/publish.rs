@@ -279,6 +279,30 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_written_on_in_its_place_unless_it_is_another_or_linked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("iterations.csv");
+        let before = replace_and_look(&path, b"head,tail").unwrap();
+        let inode = before.ino();
+        let write = |bytes: &[u8], is_it| write_after(&path, 5, bytes, |_| is_it).unwrap();
+        assert_eq!(write(b"rows", true).map(|now| (now.len(), now.ino())), Some((9, inode)));
+        assert_eq!(write(b"row", true).map(|now| now.len()), Some(8));
+        assert!(write(b"others", false).is_none());
+        let linked = folder.path().join("linked.csv");
+        fs::hard_link(&path, &linked).unwrap();
+        assert!(write(b"others", true).is_none());
+        fs::remove_file(&path).unwrap();
+        assert!(write(b"others", true).is_none());
+        std::os::unix::fs::symlink(&linked, &path).unwrap();
+        assert!(write(b"others", true).is_none());
+        assert_eq!(fs::read(&linked).unwrap(), b"head,row");
+        assert_eq!(take_file(&path), None);
+        assert_eq!(take_file(&linked).unwrap(), b"head,row");
+        assert_eq!(take_file(&linked), None);
+        assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
     fn the_first_folder_wins_and_an_empty_one_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("000000001");
