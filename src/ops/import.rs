@@ -122,5 +122,5 @@ fn keep_q_values(experiment: &Experiment, bytes: &[u8]) -> anyhow::Result<()> {
     fs::create_dir_all(&folder)
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
     // An import that died here before it wrote the log may have kept another one.
-    Ok(publish::replace_file(&folder.join(Q_VALUES), bytes)?)
+    Ok(publish::replace_file(&folder.join(Q_VALUES), bytes).map(drop)?)
 }

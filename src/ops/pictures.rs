@@ -57,10 +57,10 @@ pub fn choose(path: &Path, dir: Option<&Path>, settings: &[Setting]) -> anyhow::
 /// Keeps the configuration of a folder of pictures for people, once.
 pub fn keep_text(experiment: &Experiment, text: Option<&str>) -> anyhow::Result<()> {
     let path = experiment.dir().root().join("images.yaml");
-    match text {
-        Some(text) if !path.exists() => Ok(publish::replace_file(&path, text.as_bytes())?),
-        _ => Ok(()),
+    if let Some(text) = text.filter(|_| !path.exists()) {
+        publish::replace_file(&path, text.as_bytes())?;
     }
+    Ok(())
 }
 
 /// Of the folder's name what may stand in the name of an experiment.

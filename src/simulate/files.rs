@@ -131,5 +131,5 @@ fn write_csv(
         writer.serialize(row).with_context(|| format!("`{}`", path.display()))?;
     }
     let bytes: Vec<u8> = writer.into_inner().expect("nothing fails in memory");
-    Ok(publish::replace_file(path, &bytes)?)
+    Ok(publish::replace_file(path, &bytes).map(drop)?)
 }

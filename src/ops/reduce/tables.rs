@@ -88,10 +88,9 @@ pub(crate) fn write(
     journal: &Journal,
     q_table: &QTable,
 ) -> Result<Vec<String>> {
-    // Whoever takes it adds to the files in their place; without it, as after the death of that one,
-    // they are replaced.
-    let shown = Shown::of(experiment, publish::take_file);
-    let shown = shown.filter(|shown| shown.is_of(journal));
+    // The one process that takes it adds to the files in their place. Others, and all after its
+    // death, find none and replace them.
+    let shown = Shown::of(experiment, publish::take_file).filter(|shown| shown.is_of(journal));
     let added = shown.map(|shown| write_after(experiment, journal, q_table, Some(shown)));
     match added.transpose()?.flatten() {
         Some(notices) => Ok(notices),
@@ -144,13 +143,10 @@ fn write_after(
     let mut stamps = BTreeMap::new();
     for file in &tables.files {
         let (path, text) = (folder.join(&file.name), file.text.as_bytes());
-        let written = match (file.after, &before) {
-            (Some(end), Some((_, stamps))) => {
-                publish::write_after(&path, end.byte, text, |found| {
-                    stamps.get(&file.name) == Some(&stamp(found))
-                })?
-            }
-            _ => Some(publish::replace_and_look(&path, text)?),
+        let was = before.as_ref().and_then(|(_, stamps)| stamps.get(&file.name));
+        let written = match file.after {
+            Some(end) => publish::write_after(&path, end.byte, text, |it| was == Some(&stamp(it)))?,
+            None => Some(publish::replace_file(&path, text)?),
         };
         let Some(written) = written else { return Ok(None) };
         if tables.settled.files.contains_key(&file.name) {

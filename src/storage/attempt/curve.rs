@@ -171,7 +171,7 @@ impl Curve {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 Err(StorageError::io("create", folder)(error))
             }
-            _ => publish::replace_file(path, &text(&self.rows)),
+            _ => publish::replace_file(path, &text(&self.rows)).map(drop),
         }
     }
 

@@ -52,25 +52,18 @@ pub fn file_once(path: &Path, bytes: &[u8]) -> Result<Published> {
 }
 
 /// For files with one owner or for people alone. A reader sees the old or the new one, whole.
-pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace_and_look(path, bytes).map(drop)
-}
-
-/// The same; returns what the new one is.
-pub fn replace_and_look(path: &Path, bytes: &[u8]) -> Result<Metadata> {
+/// Returns what the new one is.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<Metadata> {
     let aside = write_aside(path, bytes)?;
-    let replace = |written| fs::rename(&aside, path).map(|()| written);
-    let replaced = aside.symlink_metadata().and_then(replace);
-    if replaced.is_err() {
-        remove_aside(fs::remove_file(&aside), &aside);
-    }
+    let replaced = aside.symlink_metadata().and_then(|it| fs::rename(&aside, path).map(|()| it));
+    let replaced = replaced.inspect_err(|_| remove_aside(fs::remove_file(&aside), &aside));
     sync_folder(parent(path))?;
     replaced.map_err(StorageError::io("replace", path))
 }
 
-/// Writes over what comes after the first `kept` bytes of a file that one process alone writes, and
-/// returns what it is then; `None` where it cannot be written, is not the one that `is_it` knows, or
-/// has a second name: what a person linked stays as it is.
+/// Writes in place of what comes after the first `kept` bytes of a file that no other process writes
+/// to. Returns what it is then; `None` where it cannot be opened, is another than `is_it` knows, or
+/// has a second name, by which a person may have kept it as it is.
 pub fn write_after(
     path: &Path,
     kept: u64,
@@ -282,7 +275,7 @@ mod tests {
     fn a_file_is_written_on_in_its_place_unless_it_is_another_or_linked() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("iterations.csv");
-        let before = replace_and_look(&path, b"head,tail").unwrap();
+        let before = replace_file(&path, b"head,tail").unwrap();
         let inode = before.ino();
         let write = |bytes: &[u8], is_it| write_after(&path, 5, bytes, |_| is_it).unwrap();
         assert_eq!(write(b"rows", true).map(|now| (now.len(), now.ino())), Some((9, inode)));
