@@ -6,6 +6,7 @@
 //!
 //! Pure: nothing here reads a file, a clock or a generator of its own.
 
+mod edits;
 mod exhaustive;
 mod list;
 mod params;
