@@ -20,8 +20,8 @@ use crate::training::protocol::Request;
 
 const CARD: &str = "model.json";
 const ONNX: &str = "model.onnx";
-/// A list of [`Latency`], which a trainer may leave: [`ModelCard::complete`] takes it over.
-pub const LATENCY: &str = "latency.json";
+/// [`TrainerFacts`], which a trainer may leave: [`ModelCard::complete`] takes them over.
+pub const TRAINER_FACTS: &str = "trainer.json";
 
 /// `model.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +71,15 @@ pub struct Latency {
     pub seconds: f64,
 }
 
+/// What a trainer alone knows.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TrainerFacts {
+    pub latency: Vec<Latency>,
+    /// Of its libraries.
+    pub versions: BTreeMap<String, String>,
+}
+
 impl MeasuredError {
     pub fn of(error: f64, images: u64) -> Self {
         let wrong = (error * images as f64).round();
@@ -93,15 +102,17 @@ impl ModelCard {
         })?;
         self.sha256 = sha256;
         self.sha256.insert(ONNX.to_owned(), hex(&onnx));
-        let latency = folder.join(LATENCY);
-        if let Ok(found) = regular_file::read(&latency, SMALL) {
-            self.latency = serde_json::from_slice(&found).unwrap_or_default();
+        let facts = folder.join(TRAINER_FACTS);
+        if let Ok(found) = regular_file::read(&facts, SMALL) {
+            let found: TrainerFacts = serde_json::from_slice(&found).unwrap_or_default();
+            self.latency = found.latency;
+            self.versions.extend(found.versions);
         }
         write(folder, ONNX, &onnx)?;
         write(folder, "classify.py", include_bytes!("classify.py"))?;
         write(folder, "README.md", include_bytes!("README.md"))?;
         self.write(folder)?;
-        let _ = fs::remove_file(latency);
+        let _ = fs::remove_file(facts);
         Ok(())
     }
 
@@ -335,10 +346,13 @@ mod tests {
         let mut card = card(Preprocess::MeanSubtraction);
         write_as_trainer(&card, folder.path());
         card.latency = vec![Latency { device: "a GPU".into(), batch: 1, seconds: 0.25 }];
-        let latency = r#"[{"device": "a GPU", "batch": 1, "seconds": 0.25}]"#;
-        fs::write(folder.path().join(LATENCY), latency).unwrap();
-        ModelCard { latency: Vec::new(), ..card.clone() }.complete(folder.path()).unwrap();
-        assert!(!folder.path().join(LATENCY).exists());
+        card.versions = [("library".to_owned(), "1.2".to_owned())].into();
+        let facts = r#"{"latency": [{"device": "a GPU", "batch": 1, "seconds": 0.25}],
+                        "versions": {"library": "1.2"}}"#;
+        fs::write(folder.path().join(TRAINER_FACTS), facts).unwrap();
+        let (latency, versions) = (Vec::new(), BTreeMap::new());
+        ModelCard { latency, versions, ..card.clone() }.complete(folder.path()).unwrap();
+        assert!(!folder.path().join(TRAINER_FACTS).exists());
         let read = ModelCard::check(folder.path()).unwrap();
         assert_eq!(ModelCard { sha256: BTreeMap::new(), ..read }, card);
         for name in [WEIGHTS, PREPROCESSING, ONNX] {

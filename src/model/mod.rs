@@ -18,6 +18,6 @@ mod onnx;
 mod sequential;
 mod tensors;
 
-pub use card::{LATENCY, Latency, MeasuredError, ModelCard};
+pub use card::{Latency, MeasuredError, ModelCard, TRAINER_FACTS, TrainerFacts};
 pub use sequential::{BATCH_NORM_EPSILON, Module, Unbuildable, sequential};
 pub use tensors::{ModelError, NamedTensor, PREPROCESSING, WEIGHTS, write_tensors};

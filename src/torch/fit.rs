@@ -59,7 +59,9 @@ pub fn fit(
             ControlFlow::Break(answer) => {
                 let folder = request.model.as_ref().filter(|_| answer == DONE);
                 if let Some(Err(error)) = folder.map(|it| latency::save(it, &network, data)) {
-                    listener.notice(&format!("the model lacks its latency: {error}"));
+                    listener.notice(&format!(
+                        "the model lacks its latency and the version of libtorch: {error}"
+                    ));
                 }
                 return Ok(answer);
             }

@@ -1,11 +1,11 @@
-//! How long a network takes to classify images, for its `model.json`.
+//! How long a network takes to classify images, for its `model.json`, which names libtorch, too.
 
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
 use itertools::Itertools;
-use metaqnn::model::{LATENCY, Latency};
+use metaqnn::model::{Latency, TRAINER_FACTS, TrainerFacts};
 use tch::{Cuda, Device, Kind};
 
 use super::batches::Batches;
@@ -23,11 +23,12 @@ pub fn save(folder: &Path, network: &Network, data: &Batches) -> Result<(), Torc
         // Trying algorithms out takes longer than using them here. The next request sets it again.
         Cuda::cudnn_set_benchmark(false);
     }
-    let found: Vec<_> =
-        [1, 32].map(|batch| measure(network, data, batch)).into_iter().try_collect()?;
-    let text = serde_json::to_vec(&found).expect("names and numbers can be written as JSON");
-    let failed = |error| TorchError::Failed(format!("failed to write `{LATENCY}`: {error}"));
-    fs::write(folder.join(LATENCY), text).map_err(failed)
+    let latency = [1, 32].map(|batch| measure(network, data, batch)).into_iter().try_collect()?;
+    let versions = [("libtorch".to_owned(), env!("LIBTORCH_VERSION").to_owned())].into();
+    let text = serde_json::to_vec(&TrainerFacts { latency, versions });
+    let text = text.expect("names and numbers can be written as JSON");
+    let failed = |error| TorchError::Failed(format!("failed to write `{TRAINER_FACTS}`: {error}"));
+    fs::write(folder.join(TRAINER_FACTS), text).map_err(failed)
 }
 
 /// The least of some runs: the first warms up, and others may wait for what else works there.
@@ -55,16 +56,17 @@ mod tests {
     use metaqnn::training::protocol::Request;
 
     #[test]
-    fn a_training_with_a_model_ends_with_its_latency() {
+    fn a_training_with_a_model_ends_with_its_latency_and_the_version_of_libtorch() {
         let _alone = alone();
         let folder = tempfile::tempdir().unwrap();
         let request = Request { model: Some(folder.path().to_owned()), ..request(None) };
         let recipe = request.recipe.clone().check(2).unwrap();
         fit(&request, &recipe, &batches(), &mut Recorder::default()).unwrap();
-        let text = fs::read(folder.path().join(LATENCY)).unwrap();
-        let found: Vec<Latency> = serde_json::from_slice(&text).unwrap();
-        assert_eq!(found.iter().map(|it| it.batch).collect::<Vec<_>>(), [1, 32]);
-        let cpu = describe(Device::Cpu);
-        assert!(found.iter().all(|it| it.device == cpu && (1e-7..10.0).contains(&it.seconds)));
+        let text = fs::read(folder.path().join(TRAINER_FACTS)).unwrap();
+        let found: TrainerFacts = serde_json::from_slice(&text).unwrap();
+        assert_eq!(found.latency.iter().map(|it| it.batch).collect::<Vec<_>>(), [1, 32]);
+        let (cpu, seconds) = (describe(Device::Cpu), 1e-7..10.0);
+        assert!(found.latency.iter().all(|it| it.device == cpu && seconds.contains(&it.seconds)));
+        assert!(found.versions["libtorch"].starts_with("2."), "{:?}", found.versions);
     }
 }

@@ -44,6 +44,8 @@ use crate::input::Inbox;
 /// Trains networks for `metaqnn`, which starts this program by itself (`training.trainer: torch`):
 /// one JSON request a line on stdin, one JSON message a line on stdout.
 #[derive(Parser)]
+#[command(name = "metaqnn-torch")]
+#[command(version = concat!(env!("CARGO_PKG_VERSION"), ", libtorch ", env!("LIBTORCH_VERSION")))]
 #[command(override_usage = "metaqnn-torch < REQUESTS")]
 struct Arguments {}
 

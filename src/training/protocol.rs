@@ -28,9 +28,9 @@
 //! `preprocessing.safetensors`, the constants of `data.preprocess` (`mean` and `deviation` as
 //! `[C, H, W]`, `blur` and `floor`). Each replaces the one before by a rename. Without a validation
 //! part it writes those of the last epoch, before `done`. Without these files, or with others, the
-//! training counts all the same and its model is not kept. How long the network takes for images
-//! may stand beside them, before `done`: `latency.json`, a list of `{"device": "the CPU", "batch": 1,
-//! "seconds": 0.001}`.
+//! training counts all the same and its model is not kept. How long the network takes for images,
+//! and versions of libraries, may stand beside them, before `done`: `trainer.json`, `{"latency":
+//! [{"device": "the CPU", "batch": 1, "seconds": 0.001}], "versions": {"libtorch": "2.11.0"}}`.
 //!
 //! A number of an epoch that is NaN or infinite, written as Python does it (`NaN`, `Infinity`,
 //! `-Infinity`), says that the training has diverged: the network has failed, and the trainer is
