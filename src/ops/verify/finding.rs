@@ -87,7 +87,9 @@ impl fmt::Display for Finding {
         write!(f, ": {}", self.problem)?;
         match self.repair.get_message() {
             None if self.severity == Severity::Note => Ok(()),
-            None => f.write_str(" [no safe repair: put it back from a copy]"),
+            None => {
+                f.write_str(" [no safe repair: put it back from a copy, unless said otherwise]")
+            }
             Some(done) if self.repaired => write!(f, " [{done}]"),
             Some(planned) => write!(f, " [with --repair: {planned}]"),
         }
