@@ -2,10 +2,11 @@
 """Recomputes the errors of `metaqnn finalize` from the outputs of the networks alone (needs numpy).
 
 Which file is whose output is read from `summary.csv`; each error is computed from `probabilities`
-and `labels` of the files in `test/`.
+and `labels` of the files in `test/`, whose `model` is the checksum of the model in `plan.yaml`.
 """
 import argparse
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ parser.add_argument("final", type=Path, help="the folder of `certificate.md`")
 final = parser.parse_args().final
 with open(final / "summary.csv", newline="", encoding="utf-8") as file:
     networks = list(csv.DictReader(file))
+plans = "".join(plan.read_text() for plan in (final / "test").glob("plan*.yaml"))
+planned = re.findall(r"- model: (\S+)\n(?:  .*\n)*?  sha256: (\S+)", plans)
 repeats = sorted(int(name[13:]) for name in networks[0] if name.startswith("test_outputs_"))
 
 
@@ -23,6 +26,9 @@ def error(names):
     if not names or not all(names):
         return np.inf
     files = [np.load(final / name) for name in names]
+    for name, file in zip(names, files):
+        model = ".".join(name.removeprefix("test/").split(".")[:2])
+        assert (model, bytes(file["model"]).decode()) in planned, f"{name} is of another model"
     assert all((file["labels"] == files[0]["labels"]).all() for file in files)
     total = sum(file["probabilities"].astype(np.float64) for file in files)
     return np.mean(total.argmax(axis=1) != files[0]["labels"])

@@ -126,9 +126,9 @@ impl ModelCard {
         Ok(card)
     }
 
-    /// Of the model: it covers those of its tensors.
+    /// Of all that its outputs depend on, whichever attempt it is of.
     pub fn checksum(&self) -> &str {
-        self.sha256.get(CARD).map_or("", String::as_str)
+        self.sha256.get(ONNX).map_or("", String::as_str)
     }
 
     pub const fn is_of(&self, iteration: u64, attempt: u32) -> bool {

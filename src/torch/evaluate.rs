@@ -69,7 +69,9 @@ pub fn evaluate(
         arrays.extend(images.has_labels.then(|| ("labels", images.tensors.labels())));
         let array =
             |(name, tensor): (&str, _)| stored(tensor).map(|array| (name.to_owned(), array));
-        let arrays: Vec<_> = arrays.into_iter().map(array).try_collect()?;
+        let mut arrays: Vec<_> = arrays.into_iter().map(array).try_collect()?;
+        let checksum = Array::new("u1", vec![64], card.checksum().as_bytes().to_vec());
+        arrays.push(("model".to_owned(), checksum));
         publish(&path, &arrays).map_err(|error| {
             TorchError::Failed(format!("failed to write `{}`: {error}", path.display()))
         })?;

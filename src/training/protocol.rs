@@ -61,10 +61,11 @@
 //! trained networks say of images. For each model folder the trainer computes the probabilities of
 //! the classes in 32-bit numbers and writes them to `<output>/<name of the folder>.npz`, whole and
 //! only once: what is there already stays. It holds `probabilities` (float32, `[N, classes]`),
-//! `indices` (int64, `[N]`: which image of the part, from 0, in the order of the files) and, but
-//! for `arrays`, `labels` (int64, `[N]`). On one machine and with so many threads these bytes are
-//! always the same. The answer is `{"done": true}`, or `{"refused": "why"}`. This alone reads test
-//! images. Other trainers need not know such requests.
+//! `indices` (int64, `[N]`: which image of the part, from 0, in the order of the files), `model`
+//! (uint8, `[64]`: `sha256["model.onnx"]` in its `model.json`) and, but for `arrays`, `labels`
+//! (int64, `[N]`). On one machine and with so many threads these bytes are always the same. The
+//! answer is `{"done": true}`, or `{"refused": "why"}`. This alone reads test images. Other
+//! trainers need not know such requests.
 //!
 //! What a trainer writes to stderr is kept beside the learning curve.
 //!

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::dataset::{DatasetError, Fingerprint, find_test_images, read_array};
+use crate::dataset::{Array, DatasetError, Fingerprint, find_test_images, read_array};
 use crate::model::ModelCard;
 use crate::ops::journal::Journal;
 use crate::ops::run::catch_interrupts;
@@ -90,9 +90,9 @@ impl TestFolder {
     /// Of the newest plan; `None` where the model is not in it, or not evaluated.
     pub fn read_outputs(&self, model: &str) -> Result<Option<Outputs>> {
         let Some(TestPlan { plan, models }) = self.newest_plan()? else { return Ok(None) };
+        let Some(of) = models.iter().find(|of| of.model == model) else { return Ok(None) };
         let path = self.path(model, plan, "npz");
-        let is_there = models.iter().any(|of| of.model == model) && path.exists();
-        is_there.then(|| outputs_in(&path)).transpose()
+        path.exists().then(|| outputs_in(&path, of)).transpose()
     }
 
     /// Each opening of the test images, the first one first.
@@ -250,7 +250,7 @@ impl TestFolder {
                 "interrupted (the same command goes on where it was)".to_owned()
             )),
             Ok(TrainingEnd::Done | TrainingEnd::Stopped) => {
-                missing.iter().find_map(|of| outputs_in(&made(of)).err())
+                missing.iter().find_map(|of| outputs_in(&made(of), of).err())
             }
             Ok(TrainingEnd::Failed { reason }) => Some(Refusal::Environment(reason).into()),
             Ok(TrainingEnd::OutOfMemory { .. }) => {
@@ -377,12 +377,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
     regular_file::read(path, LARGE).with_context(failed)
 }
 
-fn outputs_in(path: &Path) -> Result<Outputs> {
-    let remedy = "put it back from a copy; removed, it is made again";
+fn outputs_in(path: &Path, of: &PlannedModel) -> Result<Outputs> {
+    let remedy = "remove it: `metaqnn finalize` makes it again; or put it back from a copy";
     let array =
         |name| read_array(path, name).with_context(|| format!("damaged outputs ({remedy})"));
     let probabilities = array("probabilities")?.numbers().unwrap_or_default();
     let labels = array("labels")?.integers().unwrap_or_default();
+    if array("model")? != Array::new("u1", vec![64], of.sha256.clone().into_bytes()) {
+        bail!(Refusal::Damage(format!(
+            "`{}` holds outputs of another model than `{}` ({remedy})",
+            path.display(),
+            of.folder.display()
+        )));
+    }
     let classes = probabilities.len() / labels.len().max(1);
     let is_share = |share: &f32| (0.0..=1.001).contains(share);
     let holds = classes > 1

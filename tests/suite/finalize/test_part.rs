@@ -189,8 +189,12 @@ fn what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its
 
     let cut = outputs(&experiment).into_iter().next().unwrap();
     fs::write(&cut.0, &cut.1[..200]).unwrap();
-    let problem = "damaged outputs (put it back from a copy";
+    let problem = "damaged outputs (remove it: `metaqnn finalize` makes it again; or put it back";
     experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
+    let other = outputs(&experiment).into_iter().last().unwrap();
+    fs::write(&cut.0, &other.1).unwrap();
+    let problem = "npz` holds outputs of another model than `1-validate/models/000";
+    assert!(experiment.run(&["verify", "dir"]).fails_with(3).stdout().contains(problem));
     fs::write(&cut.0, &cut.1).unwrap();
     let weights = experiment.path("final/model/weights.safetensors");
     fs::write(&weights, &fs::read(&weights).unwrap()[..200]).unwrap();
