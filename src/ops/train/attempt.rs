@@ -16,7 +16,7 @@ use crate::predictor::{AuditFindings, FittedPredictor, Prediction};
 use crate::regular_file;
 use crate::seed::{Purpose, number};
 use crate::storage::view::StoredPredictor;
-use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge};
+use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge, Row};
 use crate::training::protocol::{LayerDescription, Request};
 use crate::training::{EpochReport, KeptModels, TrainingEnd};
 
@@ -39,9 +39,17 @@ pub(crate) fn rehearsal(experiment: &Experiment, threads: u32) -> anyhow::Result
     })
 }
 
+/// A training that has ended with a result, which is not recorded yet.
+pub(crate) struct Trained {
+    pub row: Row,
+    attempt: Attempt,
+    curve: CurveInProgress,
+}
+
 impl TaskRun<'_> {
-    /// Trains from where an earlier attempt left the architecture, and records how that ended.
-    pub fn work_on(&mut self, claim: &Claim) -> anyhow::Result<()> {
+    /// Trains from where an earlier attempt left the architecture. `None` where that came to
+    /// nothing, and the claim is lost.
+    pub fn train(&mut self, claim: &Claim) -> anyhow::Result<Option<Trained>> {
         let began = Instant::now();
         let (dir, attempt) = (self.experiment.dir(), claim.attempt);
         // No epoch is trained whose curve has no place.
@@ -55,7 +63,11 @@ impl TaskRun<'_> {
         };
         let mut verdicts = Verdicts::of(self.experiment, self.predictor.take(), claim);
         let mut request = self.request(claim, resume);
-        while !self.train_from(&request, &earlier, claim, &mut verdicts, began)? {
+        loop {
+            let trained = self.train_from(&request, &earlier, claim, &mut verdicts, began)?;
+            if let ControlFlow::Break(trained) = trained {
+                return Ok(trained);
+            }
             assert!(request.resume, "a training from the beginning needs no earlier epoch");
             log::warn!(
                 "the checkpoint of iteration {} is ahead of its learning curve, so it is trained \
@@ -66,7 +78,13 @@ impl TaskRun<'_> {
             request.model.map(|model| regular_file::remove_folder(&model).ok());
             request = self.request(claim, false);
         }
-        Ok(())
+    }
+
+    /// Records a result, and learns from it.
+    pub fn finish(&mut self, mut trained: Trained) -> anyhow::Result<()> {
+        let attempt = trained.attempt;
+        self.record(attempt, &trained.row, &mut trained.curve)?;
+        if self.options.reduce { self.learn(attempt.iteration) } else { Ok(()) }
     }
 
     /// Returns the curve of the attempt before, and whether its checkpoint was copied.
@@ -116,9 +134,8 @@ impl TaskRun<'_> {
         }
     }
 
-    /// Has the trainer train, keeps its reports and has them judged; then records how it ended.
-    /// Returns false, with nothing recorded, when the `earlier` curve, which it goes on from, lacks
-    /// epochs that the checkpoint has.
+    /// Has the trainer train, keeps its reports and has them judged. Goes on, to be trained again,
+    /// when the `earlier` curve, which it goes on from, lacks epochs that the checkpoint has.
     fn train_from(
         &mut self,
         request: &Request,
@@ -126,7 +143,7 @@ impl TaskRun<'_> {
         claim: &Claim,
         verdicts: &mut Option<Verdicts<'_>>,
         began: Instant,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<ControlFlow<Option<Trained>>> {
         let (dir, attempt) = (self.experiment.dir(), claim.attempt);
         let mut curve = CurveInProgress::new(dir.curve(attempt), earlier.clone());
         let mut kept = Ok(true);
@@ -156,7 +173,7 @@ impl TaskRun<'_> {
         let seconds = spent + earlier.seconds();
         match kept {
             Ok(true) => {}
-            Ok(false) => return Ok(false),
+            Ok(false) => return Ok(ControlFlow::Continue(())),
             Err(error) => {
                 let taken = Refusal::curve_taken(&dir.curve(attempt));
                 let error = anyhow::Error::from(error).context(taken);
@@ -171,15 +188,13 @@ impl TaskRun<'_> {
                 let lost_seconds = spent - own_seconds.min(spent) + trained_again;
                 return Err(self.leave(claim, lost_seconds, seconds)?);
             }
-            Ok(end) if !is_whole(&mut curve, request, &end) => return Ok(false),
+            Ok(end) if !is_whole(&mut curve, request, &end) => {
+                return Ok(ControlFlow::Continue(()));
+            }
             Ok(end) => match result_row(self.experiment, claim, &end, &curve, spent) {
                 Some(row) => {
                     self.write_card(claim, request, &row);
-                    self.record(attempt, &row, &mut curve)?;
-                    if self.options.reduce {
-                        self.learn(attempt.iteration)?;
-                    }
-                    return Ok(true);
+                    return Ok(ControlFlow::Break(Some(Trained { row, attempt, curve })));
                 }
                 None => "the trainer ended without a result".to_owned(),
             },
@@ -192,7 +207,7 @@ impl TaskRun<'_> {
         if self.options.reduce {
             self.lose_ended_claims()?;
         }
-        Ok(true)
+        Ok(ControlFlow::Break(None))
     }
 }
 
@@ -313,7 +328,7 @@ pub(crate) mod tests {
     use crate::ops::init;
     use crate::ops::train::record::audited_at;
     use crate::predictor::StoppingRule;
-    use crate::storage::{Iteration, Row};
+    use crate::storage::Iteration;
 
     /// Returns the row of an epoch in the first start.
     pub fn curve_row(epoch: u32, validation_accuracy: f64) -> CurveRow {

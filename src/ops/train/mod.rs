@@ -37,11 +37,11 @@ use crate::training::{Interrupt, Trainer};
 
 pub use task::{Task, TrainOptions, train};
 
-struct TaskRun<'a> {
+pub(crate) struct TaskRun<'a> {
     experiment: &'a Experiment,
     options: TrainOptions,
     on_event: &'a mut dyn FnMut(TrainEvent),
-    task: Task,
+    pub task: Task,
     /// What all requests to the trainer have in common.
     rehearsal: Request,
     trainer: Box<dyn Trainer>,

@@ -63,15 +63,8 @@ pub fn train(
     let dir = experiment.dir();
     dir.check_access()?;
     let interrupt = listen_for_signals()?;
-    let task = Task::current()?;
-    let journal = Journal::open_checked(experiment)?;
-    dir.make_scratch(experiment.trust)?;
-    experiment.check_data()?;
-    let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
-    let started = start_trainer(&rehearsal, interrupt.clone()).map_err(anyhow::Error::from);
-    let (trainer, _) =
-        started.inspect_err(|error| task.note_refusal(experiment, options, error))?;
-    if interrupt.signal() == Some(Signal::TimeNearlyUp) {
+    let mut run = TaskRun::start(experiment, options, Task::current()?, interrupt, on_event)?;
+    if run.interrupt.signal() == Some(Signal::TimeNearlyUp) {
         return Err(Refusal::Environment(
             "the time warning came before the trainer was ready, so nothing was claimed \
              (is `slurm.time` too short for the data to be loaded, or \
@@ -82,19 +75,6 @@ pub fn train(
     }
     let per_task = experiment.config().slurm.architectures_per_task.get();
     let most = if options.until_done { u32::MAX } else { per_task };
-    let mut run = TaskRun {
-        experiment,
-        options,
-        on_event,
-        task,
-        rehearsal,
-        trainer,
-        interrupt,
-        journal,
-        q_values: QValues::unread(experiment),
-        strategy: experiment.config().strategy.strategy(),
-        predictor: None,
-    };
     let (mut longest, mut has_result, mut losses) = (Duration::ZERO, false, 0);
     for _ in 0..most {
         if !run.time_is_left_for(longest) {
@@ -103,7 +83,9 @@ pub fn train(
         let began = Instant::now();
         match run.claim()? {
             Claimed::Claim(claim) => {
-                run.work_on(&claim)?;
+                if let Some(trained) = run.train(&claim)? {
+                    run.finish(trained)?;
+                }
                 let standing = claim.row.candidate().map(|it| run.journal.state().standing(&it));
                 has_result |= matches!(standing, Some(Standing::Known(_)));
                 losses += 1;
@@ -220,7 +202,39 @@ pub(crate) enum Claimed {
     OtherConfiguration,
 }
 
-impl TaskRun<'_> {
+impl<'a> TaskRun<'a> {
+    /// Opens the log, and has the trainer ready. A file of an attempt without a row is refused.
+    pub fn start(
+        experiment: &'a Experiment,
+        options: TrainOptions,
+        task: Task,
+        interrupt: Interrupt,
+        on_event: &'a mut dyn FnMut(TrainEvent),
+    ) -> anyhow::Result<Self> {
+        let journal = Journal::open_checked(experiment)?;
+        experiment.dir().make_scratch(experiment.trust)?;
+        experiment.check_data()?;
+        let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
+        let started = start_trainer(&rehearsal, interrupt.clone()).map_err(anyhow::Error::from);
+        let (trainer, _) =
+            started.inspect_err(|error| task.note_refusal(experiment, options, error))?;
+        let strategy = experiment.config().strategy.strategy();
+        let (q_values, predictor) = (QValues::unread(experiment), None);
+        Ok(Self {
+            experiment,
+            options,
+            on_event,
+            task,
+            rehearsal,
+            trainer,
+            interrupt,
+            journal,
+            q_values,
+            strategy,
+            predictor,
+        })
+    }
+
     /// For one more network as long as the longest so far; the first one is tried unless a signal
     /// has come.
     fn time_is_left_for(&self, longest: Duration) -> bool {
@@ -230,7 +244,7 @@ impl TaskRun<'_> {
             && (is_first || self.task.time_left().is_none_or(|left| left > needed))
     }
 
-    fn claim(&mut self) -> anyhow::Result<Claimed> {
+    pub fn claim(&mut self) -> anyhow::Result<Claimed> {
         self.journal.timeout = LockTimeout::default();
         self.journal.renew()?;
         self.predictor = newest_predictor(self.experiment, &self.journal, skip)?;
