@@ -13,7 +13,8 @@ use crate::training::{Recipe, Schedule, TrainerKind, default_first_epoch_thresho
 impl ValidConfig {
     /// Those that need no data.
     pub fn warnings(&self) -> Vec<String> {
-        let others = [self.of_schedule(), self.of_first_epoch(), self.of_decay()];
+        let others =
+            [self.of_schedule(), self.of_population(), self.of_first_epoch(), self.of_decay()];
         self.of_stopping().into_iter().chain(others.into_iter().flatten()).collect()
     }
 
@@ -134,6 +135,17 @@ impl ValidConfig {
                 None => "`epsilon_schedule`",
             }
         ))
+    }
+
+    fn of_population(&self) -> Option<String> {
+        let (given, taken) = (self.config.strategy.evolution, self.strategy.evolution);
+        (given != taken).then(|| {
+            format!(
+                "`strategy.evolution.population` is {}, more than a fifth of the networks of the \
+                 search: it is {} here, and `sample` {} instead of {} (lower both, or train more)",
+                given.population, taken.population, taken.sample, given.sample
+            )
+        })
     }
 
     fn of_first_epoch(&self) -> Option<String> {
@@ -278,6 +290,20 @@ mod tests {
             warning.starts_with("the search wants 2700 architectures, but its space holds 14"),
             "{warning}"
         );
+    }
+
+    #[test]
+    fn a_population_too_large_for_the_search_is_scaled_and_warned_of() {
+        const EVOLUTION: &str = "strategy.kind=evolution";
+        assert_eq!(warnings(&[EVOLUTION]), [""; 0]);
+        assert_eq!(
+            only(&[EVOLUTION, "strategy.architectures=200"]),
+            "`strategy.evolution.population` is 100, more than a fifth of the networks of the \
+             search: it is 40 here, and `sample` 10 instead of 25 (lower both, or train more)"
+        );
+        // The space holds 14.
+        let [_, small] = &warnings(&[EVOLUTION, "search_space.max_layers=1"])[..] else { panic!() };
+        assert!(small.contains("it is 3 here, and `sample` 1 instead of 25"), "{small}");
     }
 
     #[test]

@@ -2,19 +2,24 @@
 //!
 //! A strategy sees the log alone ([`SearchHistory`]), so that any number of tasks without a memory can
 //! ask it, and draws with the generator of the iteration, so that a search can be repeated. All but
-//! Q-learning draw only what is free ([`Standing::Free`]).
+//! `q_learning` and `exploit_best` draw only what is free ([`Standing::Free`]).
 //!
 //! Pure: nothing here reads a file, a clock or a generator of its own.
 
 mod edits;
+mod evolution;
 mod exhaustive;
+mod exploit_best;
 mod list;
+#[cfg(test)]
+mod made_up_search;
 mod params;
 mod q_learning;
 mod random;
 
 use std::sync::Arc;
 
+use itertools::Itertools;
 use rand_chacha::ChaCha8Rng;
 
 pub use params::{ListParams, ListSource, StrategyKind, StrategyParams, ValidStrategyParams};
@@ -68,6 +73,11 @@ impl SearchHistory<'_> {
     pub fn results(&self) -> impl DoubleEndedIterator<Item = (&Arc<str>, f64)> {
         let counts = |row: &&Row| row.event.is_result() && row.event != Event::OutOfMemory;
         self.rows.iter().filter(counts).filter_map(|row| row.architecture.as_ref().zip(row.reward))
+    }
+
+    /// Of the results so many, the best first, of equally good ones the newest.
+    pub fn best(&self, count: usize) -> Vec<(&Arc<str>, f64)> {
+        self.results().rev().sorted_by(|(_, a), (_, b)| b.total_cmp(a)).take(count).collect()
     }
 
     /// A free network of the policy of epsilon 1.

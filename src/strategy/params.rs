@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::Strategy;
+use super::evolution::{Evolution, EvolutionParams};
 use super::exhaustive::{Exhaustive, MOST_NETWORKS};
+use super::exploit_best::{ExploitBest, ExploitBestParams};
 use super::list::List;
 use super::q_learning::QLearning;
 use super::random::Random;
@@ -16,13 +18,15 @@ use crate::invalid::Invalid;
 use crate::q_learning::{EpsilonSchedule, EpsilonScheduleParams};
 use crate::space::{Candidate, Space};
 
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct StrategyParams {
     pub kind: StrategyKind,
     /// Results that end the search; null: those of the schedule, or all networks that are given.
     pub architectures: Option<u64>,
     pub list: ListParams,
+    pub evolution: EvolutionParams,
+    pub exploit_best: ExploitBestParams,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,6 +39,8 @@ pub enum StrategyKind {
     List,
     Random,
     Exhaustive,
+    Evolution,
+    ExploitBest,
 }
 
 /// `init` fills `architectures` in, once, from `file` or `from`, which stay as their origin.
@@ -61,6 +67,7 @@ pub struct ListSource {
 #[derive(Debug, Clone, derive_more::Deref)]
 pub struct ValidStrategyParams {
     #[deref]
+    /// Scaled to the search.
     params: StrategyParams,
     /// All that a list trains, in this order: by architecture, then by repeat.
     pub list: Option<Arc<IndexSet<Candidate>>>,
@@ -81,7 +88,7 @@ impl ListParams {
 impl StrategyKind {
     /// Whether networks are drawn at an epsilon, and learned from with Q-values.
     pub const fn has_epsilon(self) -> bool {
-        matches!(self, Self::QLearning)
+        matches!(self, Self::QLearning | Self::ExploitBest)
     }
 
     /// Whether the networks are given, and what is drawn does not depend on what came of others.
@@ -99,6 +106,8 @@ impl StrategyParams {
     ) -> Result<ValidStrategyParams, Invalid> {
         let (kind, key) = (self.kind, "strategy.architectures");
         let schedule = schedule.clone().check()?;
+        self.evolution.check()?;
+        self.exploit_best.check()?;
         let list = match kind {
             StrategyKind::List => Some(self.list.check(space)?),
             _ => {
@@ -127,13 +136,20 @@ impl StrategyParams {
             Invalid::unless(!kind.has_epsilon() && given.is_none(), key, wanted, needs)?;
         }
         let scheduled = schedule.stages().iter().map(|stage| stage.architectures).sum();
+        let networks = given.or(self.architectures).unwrap_or(scheduled);
         let schedule = match kind.has_epsilon() {
             true => schedule,
-            false => {
-                EpsilonSchedule::of_networks(given.or(self.architectures).unwrap_or(scheduled))?
-            }
+            false => EpsilonSchedule::of_networks(networks)?,
         };
-        Ok(ValidStrategyParams { params: self, list: list.map(Arc::new), schedule })
+        let evolution = match kind {
+            StrategyKind::Evolution => {
+                let all = u64::try_from(space.count_architectures()).unwrap_or(u64::MAX);
+                self.evolution.scaled(networks.min(all))
+            }
+            _ => self.evolution,
+        };
+        let params = Self { evolution, ..self };
+        Ok(ValidStrategyParams { params, list: list.map(Arc::new), schedule })
     }
 }
 
@@ -168,6 +184,8 @@ impl ValidStrategyParams {
             (StrategyKind::List, list) => Box::new(List(list.clone().expect("checked"))),
             (StrategyKind::Random, _) => Box::new(Random),
             (StrategyKind::Exhaustive, _) => Box::<Exhaustive>::default(),
+            (StrategyKind::Evolution, _) => Box::new(Evolution(self.evolution)),
+            (StrategyKind::ExploitBest, _) => Box::new(ExploitBest(self.exploit_best)),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Every strategy but Q-learning and lists: through the same log, tasks and commands.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 
 use crate::support::Experiment;
@@ -15,7 +15,8 @@ early_stopping: {enabled: false}
 ";
 
 /// Without epsilons; all draw from the space above.
-const SEARCHES: [&str; 1] = ["{kind: random, architectures: 12}"];
+const SEARCHES: [&str; 2] =
+    ["{kind: random, architectures: 12}", "{kind: evolution, architectures: 12}"];
 
 fn experiment(strategy: &str) -> Experiment {
     Experiment::with(&format!("{SPACE}strategy: {strategy}\n"))
@@ -85,6 +86,41 @@ fn an_exhaustive_search_trains_every_network_once_in_order() {
 }
 
 #[test]
+fn evolution_edits_what_it_has_found() {
+    let small = experiment("{kind: evolution, architectures: 20}");
+    let init = small.run(&["run", "config.yaml", "dir", "--workers", "2"]).success();
+    drop(init.says("`strategy.evolution.population` is 100, more than a fifth"));
+    // The first four results are drawn at random.
+    let edits = draws(&small).iter().filter(|[_, why]| why.starts_with("edit of ")).count();
+    assert!((8..=16).contains(&edits), "{edits}");
+}
+
+#[test]
+fn exploit_best_is_q_learning_that_edits_the_best_below_epsilon_1() {
+    let of = |kind: &str| {
+        let schedule = "[{epsilon: 1, architectures: 8}, {epsilon: 0.3, architectures: 8}]";
+        let text = format!("{SPACE}strategy: {{kind: {kind}}}\nepsilon_schedule: {schedule}\n");
+        let experiment = Experiment::with(&text);
+        experiment.run(&["run", "config.yaml", "dir", "--workers", "1"]).success();
+        experiment.run(&["verify", "dir"]).success();
+        experiment.run(&["reduce", "dir", "--rebuild"]).success();
+        experiment.log()
+    };
+    let draws = |log: &[HashMap<String, String>], epsilon: &str| -> Vec<[String; 3]> {
+        let is_draw = |event| ["claimed", "pending", "reused"].contains(&event);
+        let rows = log.iter().filter(|row| is_draw(&row["event"]) && row["epsilon"] == epsilon);
+        rows.map(|row| ["iteration", "architecture", "strategy"].map(|it| row[it].clone()))
+            .collect()
+    };
+    let (edits, learned) = (of("exploit_best"), of("q_learning"));
+    assert_eq!(draws(&edits, "1.0"), draws(&learned, "1.0"));
+    let below = draws(&edits, "0.3");
+    let edited = below.iter().filter(|[_, _, why]| why.starts_with("edit of ")).count();
+    assert!(edited > 0 && edited < below.len(), "{below:?}");
+    assert_eq!(draws(&edits, "0.3"), draws(&of("exploit_best"), "0.3"), "it can be repeated");
+}
+
+#[test]
 fn what_no_strategy_can_do_is_refused_before_anything_is_made() {
     let refused = |strategy: &str, space: &str, says: &str| {
         let text = SPACE.replace("max_layers: 3", space);
@@ -97,5 +133,8 @@ fn what_no_strategy_can_do_is_refused_before_anything_is_made() {
     refused("{kind: exhaustive, architectures: 5}", "max_layers: 3", "leave it null");
     refused("{kind: random, architectures: 0}", "max_layers: 3", "`strategy.architectures` is `0`");
     refused("{kind: greedy}", "max_layers: 3", "unknown value `greedy`");
+    refused("{kind: evolution, evolution: {sample: 0}}", "max_layers: 3", "must be 1 to 10000");
+    refused("{kind: exploit_best, exploit_best: {share: 1.5}}", "max_layers: 3", "must be 0 to 1");
+    refused("{kind: exploit_best, architectures: 5}", "max_layers: 3", "leave it null");
     refused("{kind: random, list: {repeats: 2}}", "max_layers: 3", "only `strategy.kind: list`");
 }
