@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 pub enum Purpose {
     Sample,
     Replay,
+    /// Initial weights of the controller of `policy_gradient`.
+    Controller,
     Split,
     /// Initial weights of a network; the second number is the start (which learning rate).
     Weights,

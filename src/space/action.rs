@@ -16,10 +16,11 @@ impl Space {
     /// In a fixed order: softmax, convolutions (filters outside, kernels inside), global average
     /// pooling, poolings, fully connected layers.
     pub fn legal_actions(&self, key: &StateKey) -> Vec<Action> {
-        self.every_action().filter(|&action| self.why_illegal(key, action).is_none()).collect()
+        self.actions().filter(|&action| self.why_illegal(key, action).is_none()).collect()
     }
 
-    fn every_action(&self) -> impl Iterator<Item = Action> {
+    /// All that are legal anywhere, in that order.
+    pub fn actions(&self) -> impl Iterator<Item = Action> {
         let classes = self.image.classes;
         let convs = self.filters.iter().flat_map(|&filters| {
             self.kernels.iter().map(move |&kernel| Layer::Conv { filters, kernel, stride: 1 })
@@ -100,7 +101,7 @@ impl Space {
     pub fn check_action(&self, state: &State, action: Action) -> Result<(), SpaceError> {
         let why = match self.legal {
             Legal::Buildable => self.why_unbuildable(state, action),
-            Legal::ByGrammar if self.every_action().any(|known| known == action) => {
+            Legal::ByGrammar if self.actions().any(|known| known == action) => {
                 self.why_illegal(&self.key(state), action)
             }
             Legal::ByGrammar => Some("the search space has no such layer"),

@@ -14,6 +14,7 @@ mod list;
 #[cfg(test)]
 mod made_up_search;
 mod params;
+mod policy_gradient;
 mod q_learning;
 mod random;
 
@@ -59,9 +60,14 @@ pub struct SearchHistory<'a> {
     pub q_table: &'a QTable,
 }
 
-impl SearchHistory<'_> {
+impl<'a> SearchHistory<'a> {
     pub const fn space(&self) -> &Space {
         self.q_table.space()
+    }
+
+    /// The same with only the rows after the first `rows`.
+    pub fn after(self, rows: usize) -> Self {
+        Self { rows: &self.rows[rows..], ..self }
     }
 
     pub fn is_free(&self, candidate: &Candidate) -> bool {

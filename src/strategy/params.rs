@@ -12,6 +12,7 @@ use super::evolution::{Evolution, EvolutionParams};
 use super::exhaustive::{Exhaustive, MOST_NETWORKS};
 use super::exploit_best::{ExploitBest, ExploitBestParams};
 use super::list::List;
+use super::policy_gradient::{PolicyGradient, PolicyGradientParams};
 use super::q_learning::QLearning;
 use super::random::Random;
 use crate::invalid::Invalid;
@@ -27,6 +28,7 @@ pub struct StrategyParams {
     pub list: ListParams,
     pub evolution: EvolutionParams,
     pub exploit_best: ExploitBestParams,
+    pub policy_gradient: PolicyGradientParams,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,6 +40,7 @@ pub enum StrategyKind {
     QLearning,
     List,
     Random,
+    PolicyGradient,
     Exhaustive,
     Evolution,
     ExploitBest,
@@ -105,6 +108,7 @@ impl StrategyParams {
         schedule: &EpsilonScheduleParams,
     ) -> Result<ValidStrategyParams, Invalid> {
         let (kind, key) = (self.kind, "strategy.architectures");
+        self.policy_gradient.check()?;
         let schedule = schedule.clone().check()?;
         self.evolution.check()?;
         self.exploit_best.check()?;
@@ -178,11 +182,15 @@ impl ListParams {
 }
 
 impl ValidStrategyParams {
-    pub fn strategy(&self) -> Box<dyn Strategy> {
+    /// `seed`: of the experiment.
+    pub fn strategy(&self, seed: u64) -> Box<dyn Strategy> {
         match (self.kind, &self.list) {
             (StrategyKind::QLearning, _) => Box::new(QLearning),
             (StrategyKind::List, list) => Box::new(List(list.clone().expect("checked"))),
             (StrategyKind::Random, _) => Box::new(Random),
+            (StrategyKind::PolicyGradient, _) => {
+                Box::new(PolicyGradient::new(self.policy_gradient.clone(), seed))
+            }
             (StrategyKind::Exhaustive, _) => Box::<Exhaustive>::default(),
             (StrategyKind::Evolution, _) => Box::new(Evolution(self.evolution)),
             (StrategyKind::ExploitBest, _) => Box::new(ExploitBest(self.exploit_best)),

@@ -28,7 +28,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         4_900,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
-    ("strategy", 1_200, &["space", "invalid", "q_learning", "storage"]),
+    ("strategy", 1_200, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
     // 1,095 before pictures and arrays of numpy.
     ("dataset", 2_645, &["seed", "maths", "regular_file", "invalid"]),

@@ -15,8 +15,11 @@ early_stopping: {enabled: false}
 ";
 
 /// Without epsilons; all draw from the space above.
-const SEARCHES: [&str; 2] =
-    ["{kind: random, architectures: 12}", "{kind: evolution, architectures: 12}"];
+const SEARCHES: [&str; 3] = [
+    "{kind: random, architectures: 12}",
+    "{kind: evolution, architectures: 12}",
+    "{kind: policy_gradient, architectures: 12}",
+];
 
 fn experiment(strategy: &str) -> Experiment {
     Experiment::with(&format!("{SPACE}strategy: {strategy}\n"))

@@ -218,7 +218,7 @@ impl<'a> TaskRun<'a> {
         let started = start_trainer(&rehearsal, interrupt.clone()).map_err(anyhow::Error::from);
         let (trainer, _) =
             started.inspect_err(|error| task.note_refusal(experiment, options, error))?;
-        let strategy = experiment.config().strategy.strategy();
+        let strategy = experiment.config().strategy.strategy(experiment.config().experiment.seed);
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {
             experiment,
@@ -466,7 +466,10 @@ training: {trainer: synthetic}
             options: TrainOptions::default(),
             predictor: None,
             q_values: &mut QValues::unread(&experiment),
-            strategy: &mut *experiment.config().strategy.strategy(),
+            strategy: &mut *experiment
+                .config()
+                .strategy
+                .strategy(experiment.config().experiment.seed),
             reused: Vec::new(),
         };
         let mut journal = Journal::open(&experiment).unwrap();

@@ -115,7 +115,8 @@ mod tests {
         let task = Task { task, ..Task::current().unwrap() };
         let (options, q_values) = (TrainOptions::default(), &mut QValues::unread(experiment));
         let (task, predictor, reused) = (&task, None, Vec::new());
-        let strategy = &mut *experiment.config().strategy.strategy();
+        let strategy =
+            &mut *experiment.config().strategy.strategy(experiment.config().experiment.seed);
         let mut sampler =
             Sampler { experiment, task, options, predictor, q_values, strategy, reused };
         match sampler.claim(journal).unwrap() {
