@@ -20,6 +20,8 @@ pub enum Purpose {
     Weights,
     Epoch,
     Synthetic,
+    /// Which of several recorded trainings of a network answers.
+    Recorded,
     /// Fitting the predictor: hyperparameters and folds.
     Predictor,
     /// Which stop verdicts are audited.

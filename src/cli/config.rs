@@ -139,7 +139,7 @@ pub fn config(args: ConfigArgs, printer: &Printer) -> anyhow::Result<()> {
         let named = || format!("`{}`", path.display());
         let mut config = load(&path, &args.settings).with_context(named)?;
         ops::list::fill(&mut config).with_context(named)?;
-        let config = config.check().with_context(named)?;
+        let config = ops::recording::checked(config).with_context(named)?;
         config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
         if config.config.data.path.as_ref().is_some_and(|data| data.exists()) {
             ops::init::check_images(&config)?;

@@ -45,9 +45,11 @@ pub fn run_import(args: ImportArgs, printer: &Printer) -> anyhow::Result<ExitSta
     Ok(if is_in_vain { ExitStatus::Damaged } else { ExitStatus::Done })
 }
 
-/// Write `replay_database.csv` and `q_values.csv` as the published program would
+/// Write `replay_database.csv` and `q_values.csv` as the published program would, or a recording
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  metaqnn export DIR /tmp/reference")]
+#[command(after_help = "Examples:\n  \
+    metaqnn export DIR /tmp/reference\n  \
+    metaqnn export DIR curves.csv.gz --recorded")]
 pub struct ExportArgs {
     /// The experiment directory
     dir: PathBuf,

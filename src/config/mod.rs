@@ -9,6 +9,7 @@ mod load;
 mod warnings;
 
 use std::io;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ use crate::q_learning::{
 use crate::slurm::{SlurmParams, ValidSlurmParams};
 use crate::space::{DataShape, Space, SpaceParams};
 use crate::strategy::{StrategyKind, StrategyParams, ValidStrategyParams};
-use crate::training::{Recipe, TrainerKind, ValidRecipe};
+use crate::training::{Recipe, RecordedTrainings, TrainerKind, ValidRecipe};
 
 /// What can be wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
@@ -95,11 +96,20 @@ pub struct ValidConfig {
     pub recipe: ValidRecipe,
     pub early_stopping: ValidPredictorParams,
     pub slurm: ValidSlurmParams,
+    /// Of the trainer `recorded`.
+    pub recording: Option<Arc<RecordedTrainings>>,
 }
 
 impl ExperimentConfig {
-    /// Reads nothing from disk.
+    /// Reads nothing from disk, so that a recording is left out.
     pub fn check(self) -> Result<ValidConfig, ConfigError> {
+        self.check_with(None)
+    }
+
+    pub fn check_with(
+        self,
+        recording: Option<Arc<RecordedTrainings>>,
+    ) -> Result<ValidConfig, ConfigError> {
         check_name(&self.experiment.name)?;
         if self.training.trainer == TrainerKind::Torch && self.data.kind.is_none() {
             let allowed = "`training.trainer` is `torch`: name format and folder of the images, \
@@ -116,9 +126,7 @@ impl ExperimentConfig {
                            out, or give a number there";
             return Err(Invalid::new("early_stopping.enabled", true, allowed).into());
         }
-        let space = self.space()?;
-        let is_list = self.strategy.kind == StrategyKind::List;
-        let space = if is_list { space.buildable() } else { space };
+        let space = self.space_of_strategy()?;
         for (key, text) in self.training.named_networks() {
             check_name_of_network(key, text, &space)?;
         }
@@ -135,8 +143,15 @@ impl ExperimentConfig {
             recipe: self.training.clone().check(self.data.classes)?,
             early_stopping: self.early_stopping.clone().check()?,
             slurm: self.slurm.clone().check()?,
+            recording,
             config: self,
         })
+    }
+
+    /// In a list every network is legal that can be built.
+    pub fn space_of_strategy(&self) -> Result<Space, Invalid> {
+        let space = self.space()?;
+        Ok(if self.strategy.kind == StrategyKind::List { space.buildable() } else { space })
     }
 
     pub fn space(&self) -> Result<Space, Invalid> {

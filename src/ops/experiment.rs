@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
 use crate::dataset::{DataParams, Fingerprint, restore_pictures};
-use crate::ops::Refusal;
+use crate::ops::{Refusal, recording};
 use crate::seed;
 use crate::space::Candidate;
 use crate::storage::fs::yaml;
@@ -29,6 +29,9 @@ pub(crate) struct Frozen {
     /// Which picture is of which part, as CSV, where the images are pictures.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pictures: Option<String>,
+    /// Checksum of what the trainer `recorded` answers from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// Every default spelled out.
     pub config: ExperimentConfig,
 }
@@ -42,6 +45,7 @@ impl Frozen {
             training_images: None,
             validation_images: None,
             pictures: None,
+            recording: None,
             config,
         }
     }
@@ -50,7 +54,9 @@ impl Frozen {
         let parsed = settings.iter().map(|setting| setting.parse::<Setting>());
         let config = parsed
             .collect::<Result<Vec<_>, _>>()
-            .and_then(|parsed| self.config.in_force(&parsed)?.check())
+            .and_then(|parsed| self.config.in_force(&parsed))
+            .map_err(Into::into)
+            .and_then(recording::checked)
             .with_context(|| match settings {
                 [] => format!("`{}`", dir.configuration().display()),
                 _ => format!(
@@ -59,6 +65,7 @@ impl Frozen {
                     dir.replay_log().display()
                 ),
             })?;
+        recording::check_unchanged(&config, self.recording.as_ref())?;
         check_checkpoint_dir(&config, dir.root())?;
         Ok(config)
     }
@@ -143,9 +150,11 @@ impl Experiment {
     }
 
     /// What the random numbers of a training follow from, besides the seed: its iteration, or in a
-    /// list what is trained, so that a lost training is repeated as it was.
+    /// list what is trained, so that a lost training is repeated as it was; so with a recording,
+    /// which says the same of a network to every strategy.
     pub(crate) fn stream(&self, row: &Row) -> u64 {
-        match row.candidate().filter(|_| self.config.strategy.kind.is_given()) {
+        let is_given = self.config.strategy.kind.is_given() || self.config.recording.is_some();
+        match row.candidate().filter(|_| is_given) {
             Some(Candidate { architecture, repeat }) => seed::of_candidate(&architecture, repeat),
             None => row.iteration.unwrap_or_default().0,
         }

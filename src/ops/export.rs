@@ -2,15 +2,18 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::exchange::{
     Q_VALUES, REPLAY_DATABASE, ReplayRow, write_q_values, write_replay_database,
 };
 use crate::ops::journal::Journal;
-use crate::ops::{Experiment, Refusal};
+use crate::ops::{Experiment, Refusal, recording};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::storage::Event;
@@ -18,15 +21,46 @@ use crate::storage::fs::publish;
 
 #[derive(Debug, clap::Args)]
 pub struct ExportOptions {
-    /// The folder to write into; made when missing
+    /// The folder to write into; made when missing. With `--recorded` a file, packed if its name
+    /// ends in .gz
     target: PathBuf,
     /// Replace files of these names that are there
     #[arg(long)]
     overwrite: bool,
+    /// Write one file: the learning curves of all networks that were not stopped, which the
+    /// trainer `recorded` answers from
+    #[arg(long)]
+    recorded: bool,
 }
 
-/// Writes `replay_database.csv` and `q_values.csv`, and returns their paths.
-pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Result<[PathBuf; 2]> {
+/// Writes `replay_database.csv` and `q_values.csv`, or a recording, and returns their paths.
+pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Result<Vec<PathBuf>> {
+    let target = &options.target;
+    let refuse_to_replace = |path: &PathBuf| {
+        let problem = "is there (name another target, or replace it with `--overwrite`)";
+        match !options.overwrite && path.exists() {
+            true => Err(Refusal::Usage(format!("`{}` {problem}", path.display()))),
+            false => Ok(()),
+        }
+    };
+    if options.recorded {
+        refuse_to_replace(target)?;
+        let (dir, journal) = (experiment.dir(), Journal::open_to_look(experiment)?);
+        let trainer = experiment.config().recipe.trainer.into();
+        let (mut text, stopped) = recording::written(dir, journal.rows(), trainer)?;
+        if stopped > 0 {
+            log::warn!(
+                "{stopped} networks are left out: they were stopped, so their curves are cut"
+            );
+        }
+        if target.extension().is_some_and(|extension| extension == "gz") {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+            packed.write_all(&text)?;
+            text = packed.finish()?;
+        }
+        publish::replace_file(target, &text)?;
+        return Ok(vec![target.clone()]);
+    }
     let kind = experiment.config().strategy.kind;
     if !kind.has_epsilon() {
         bail!(Refusal::Usage(format!(
@@ -34,24 +68,18 @@ pub fn export(experiment: &Experiment, options: &ExportOptions) -> anyhow::Resul
              has its results)"
         )));
     }
-    let target = &options.target;
     if target.exists() && !target.is_dir() {
         bail!(Refusal::no_folder(target));
     }
     let paths = [REPLAY_DATABASE, Q_VALUES].map(|name| target.join(name));
-    if let Some(path) = paths.iter().find(|path| !options.overwrite && path.exists()) {
-        bail!(Refusal::Usage(format!(
-            "`{}` is there (name another folder, or replace it with `--overwrite`)",
-            path.display()
-        )));
-    }
+    paths.iter().try_for_each(refuse_to_replace)?;
     let journal = Journal::open_to_look(experiment)?;
     let rows = replay_rows(experiment, &journal)?;
     fs::create_dir_all(target)
         .with_context(|| format!("failed to create `{}`", target.display()))?;
     publish::replace_file(&paths[0], &write_replay_database(&rows))?;
     publish::replace_file(&paths[1], &write_q_values(journal.learn()?.q_table()))?;
-    Ok(paths)
+    Ok(paths.into())
 }
 
 /// The rows of the replay memory. A network met again has the numbers of its first result.

@@ -13,7 +13,7 @@ use crate::dataset::{
 use crate::model::ModelCard;
 use crate::ops::experiment::{Frozen, check_checkpoint_dir, resolved};
 use crate::ops::set::set;
-use crate::ops::{Experiment, Refusal, list};
+use crate::ops::{Experiment, Refusal, list, recording};
 use crate::slurm::check_experiment_path;
 use crate::space::DataShape;
 use crate::storage::fs::yaml;
@@ -33,7 +33,8 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     let (data, list) = (&mut config.data, &mut config.strategy.list);
     let paths = [&mut data.path, &mut data.cache, &mut list.file, &mut list.from.experiment];
     let weights = config.training.initial_weights.iter_mut().map(|(_, folder)| folder);
-    for data in paths.into_iter().flatten().chain(weights) {
+    let recorded = config.training.recorded.iter_mut();
+    for data in paths.into_iter().flatten().chain(weights).chain(recorded) {
         let path = folder.join(&data);
         // Two spellings of one folder are one configuration, also before it is made.
         *data = path.canonicalize().unwrap_or_else(|_| resolved(&path));
@@ -46,7 +47,7 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     }
     list::fill(&mut config).with_context(|| format!("`{}`", path.display()))?;
     config.training.command = freeze_command(&config.training.command, &folder);
-    let config = config.check().with_context(|| format!("`{}`", path.display()))?;
+    let config = recording::checked(config).with_context(|| format!("`{}`", path.display()))?;
     config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     Ok(config)
 }
@@ -111,10 +112,12 @@ pub fn init(config: ValidConfig, dir: &Path, trust: Trust) -> anyhow::Result<Exp
     check_experiment_path(&dir)?;
     check_checkpoint_dir(&config, &dir)?;
     check_initial_weights(&config)?;
+    let recording = config.recording.as_ref().map(|recording| recording.sha256());
     let frozen = match has_images(&config, &dir)? {
         true => check_images(&config)?,
         false => Frozen::without_images(config.config),
     };
+    let frozen = Frozen { recording, ..frozen };
     ExperimentDir::create(&dir, &yaml::print(&frozen, Path::new("experiment.yaml"))?, trust)?;
     let experiment = Experiment::open(&dir)?.trusted_by(trust)?;
     experiment.dir().make_scratch(trust)?;
@@ -141,6 +144,9 @@ const FILLED_IN: [&str; 2] = ["data.value_range", "training.first_epoch_threshol
 fn has_images(config: &ValidConfig, dir: &Path) -> anyhow::Result<bool> {
     // A trainer may bring its own images; those that are named and there are checked all the same.
     let Some(path) = &config.config.data.path else { return Ok(false) };
+    if config.recipe.trainer == TrainerKind::Recorded {
+        return Ok(false);
+    }
     if config.recipe.trainer != TrainerKind::Torch && !path.exists() {
         log::warn!(
             "`{}` is not there, so no image is checked (this trainer may need none)",

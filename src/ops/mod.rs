@@ -15,6 +15,7 @@ pub(crate) mod journal;
 pub mod list;
 pub mod pictures;
 pub mod predict;
+pub(crate) mod recording;
 pub mod reduce;
 mod refusal;
 pub mod rounds;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::config::{Setting, check_changeable};
 use crate::ops::experiment::check_checkpoint_dir;
 use crate::ops::journal::Journal;
-use crate::ops::{Experiment, Refusal};
+use crate::ops::{Experiment, Refusal, recording};
 use crate::q_learning::{Epsilon, EpsilonSchedule};
 use crate::storage::{Event, Knowledge, Row};
 
@@ -48,7 +48,7 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
             rows.push(Row { reason, ..Row::at(Event::Set, Timestamp::now().into()) });
             config = after;
         }
-        let after = config.check().context("after these changes")?;
+        let after = recording::checked(config).context("after these changes")?;
         check_checkpoint_dir(&after, experiment.dir().root())?;
         check_schedule(known, &before.strategy.schedule, &after.strategy.schedule)?;
         let stages = after

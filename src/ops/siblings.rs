@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result};
 
-use crate::ops::Experiment;
 use crate::ops::init::{images_of, open_or_init};
+use crate::ops::{Experiment, recording};
 
 /// Returns so many experiments, the first of them this one. Each of the others has the next seed,
 /// of pictures the same parts, and lies beside it. All are made before the first is run.
@@ -23,6 +23,6 @@ fn sibling(first: &Experiment, number: u32) -> Result<Experiment> {
     let mut name = root.file_name().unwrap_or_default().to_owned();
     name.push(&end);
     let dir = root.with_file_name(name);
-    let config = config.check().with_context(|| format!("`{}`", dir.display()))?;
+    let config = recording::checked(config).with_context(|| format!("`{}`", dir.display()))?;
     open_or_init(config, &dir, first.trust)
 }

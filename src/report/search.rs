@@ -13,7 +13,7 @@ use crate::storage::{Attempt, Curve, Event, Iteration, Row};
 #[derive(Debug, Clone, Default)]
 pub struct SearchData {
     pub experiment: String,
-    /// The configured trainer, `torch`, `command` or `synthetic`, or [`IMPORTED`].
+    /// The configured trainer, `torch`, `command`, `synthetic` or `recorded`, or [`IMPORTED`].
     pub trainer: &'static str,
     pub epochs: u32,
     /// By how many images a network that was trained here is judged, where that is known.
@@ -93,6 +93,9 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
     match trainer {
         "synthetic" => {
             Some("The accuracies of networks trained here are made up (trainer `synthetic`).")
+        }
+        "recorded" => {
+            Some("The accuracies are recorded ones: none was trained here (trainer `recorded`).")
         }
         IMPORTED => Some("The accuracies are imported: none was trained here."),
         _ => None,

@@ -19,8 +19,9 @@ pub fn evaluate(
     let silence_limit = asked.recipe.silence_limit * asked.models.len().max(1) as f64;
     let recipe = Recipe { silence_limit, ..asked.recipe.clone() };
     let Some(trainer) = ProgramTrainer::of(&recipe, interrupt)? else {
-        let reason = "the networks of the trainer `synthetic` are made up".to_owned();
-        return Err(TrainingError::Refused { program: "synthetic".into(), reason });
+        let kind: &str = recipe.trainer.into();
+        let reason = "it keeps no network".to_owned();
+        return Err(TrainingError::Refused { program: kind.into(), reason });
     };
     let request = Request::rehearsal(recipe, asked.threads);
     let mut process = trainer.start(asked.threads)?;

@@ -6,6 +6,7 @@
 //! * `trainer`: what every [`Trainer`] does, how a training ends ([`TrainingEnd`],
 //!   [`TrainingError`]), and the signals of the scheduler ([`Interrupt`]);
 //! * `synthetic`: made-up curves, for trying a search out ([`SyntheticTrainer`]);
+//! * `recorded`: the curves of an experiment once more ([`RecordedTrainings`]);
 //! * `program`: the trainer that a recipe asks for ([`start_trainer`]), and one that is a program:
 //!   which line may follow, with `timeouts`, `child` (child processes, those of `run` and `doctor`
 //!   too) and `stderr_tail`;
@@ -21,6 +22,7 @@ mod fixture;
 mod program;
 pub mod protocol;
 mod recipe;
+mod recorded;
 mod stderr_tail;
 mod synthetic;
 mod timeouts;
@@ -35,6 +37,7 @@ pub use recipe::{
     Device, Initialisation, KeptModels, OptimizerKind, Precision, Recipe, Schedule, TrainerKind,
     ValidRecipe, default_first_epoch_threshold,
 };
+pub use recorded::{RecordedEvent, RecordedRow, RecordedTrainings};
 pub use synthetic::SyntheticTrainer;
 pub(crate) use trainer::TICK;
 pub use trainer::{Interrupt, Signal, Trainer, TrainingEnd, TrainingError};

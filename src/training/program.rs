@@ -8,6 +8,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
 use std::str;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -16,18 +17,24 @@ use signal_hook::consts::{SIGTERM, SIGUSR1};
 use super::child::{ChildCommand, ChildProcess, Output};
 use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
 use super::recipe::{Recipe, TrainerKind};
+use super::recorded::{RecordedTrainer, RecordedTrainings};
 use super::stderr_tail::readable;
 use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
 use super::trainer::{Interrupt, TICK, Trainer, TrainingEnd, TrainingError};
 
 /// Returns the trainer that the recipe of `rehearsal` (a request of 0 epochs) asks for, ready to
-/// train here, and where it trains, if it says so. The signals of `interrupt` end a training.
+/// train here, and where it trains, if it says so. The signals of `interrupt` end a training. One
+/// with a `recording` answers from it.
 pub(crate) fn start_trainer(
     rehearsal: &Request,
+    recording: Option<&Arc<RecordedTrainings>>,
     interrupt: Interrupt,
 ) -> Result<(Box<dyn Trainer>, Option<String>), TrainingError> {
     let recipe = &rehearsal.recipe;
+    if let Some(recording) = recording {
+        return Ok((Box::new(RecordedTrainer(recording.clone())), None));
+    }
     let Some(mut trainer) = ProgramTrainer::of(recipe, interrupt.clone())? else {
         return Ok((Box::new(SyntheticTrainer::new(interrupt)), None));
     };
@@ -58,7 +65,7 @@ impl ProgramTrainer {
     /// That of a recipe; none where its trainer is no program.
     pub(super) fn of(recipe: &Recipe, interrupt: Interrupt) -> Result<Option<Self>, TrainingError> {
         Ok(Some(match recipe.trainer {
-            TrainerKind::Synthetic => return Ok(None),
+            TrainerKind::Synthetic | TrainerKind::Recorded => return Ok(None),
             TrainerKind::Torch => {
                 // Where the running program cannot be found, PATH is left.
                 let executable = env::current_exe().unwrap_or_default();

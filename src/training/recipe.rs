@@ -22,6 +22,8 @@ pub enum TrainerKind {
     Command,
     /// Curves made up inside `metaqnn`, for trying a search out.
     Synthetic,
+    /// Those that [`Recipe::recorded`] names, once more.
+    Recorded,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,8 @@ pub struct Recipe {
     #[default(TrainerKind::Torch)]
     pub trainer: TrainerKind,
     pub command: Vec<String>,
+    /// Experiments, and recordings as files.
+    pub recorded: Vec<PathBuf>,
     #[default = 20]
     pub epochs: u32,
     /// Images of an optimizer step; an incomplete last batch is left out.
@@ -265,6 +269,10 @@ impl Recipe {
         };
         let is_allowed = has_program == (self.trainer == TrainerKind::Command);
         Invalid::unless(is_allowed, "training.command", format!("{:?}", self.command), allowed)?;
+        let allowed =
+            "name recordings or experiments if `training.trainer` is `recorded`, else `[]`";
+        let is_allowed = self.recorded.is_empty() == (self.trainer != TrainerKind::Recorded);
+        Invalid::unless(is_allowed, "training.recorded", format!("{:?}", self.recorded), allowed)?;
         Ok(ValidRecipe { recipe: self, threshold })
     }
 }

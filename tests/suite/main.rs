@@ -17,6 +17,7 @@ mod learning; // Q-learning on synthetic rewards
 mod list; // given networks, each so many times
 mod models; // the weights of the best networks
 mod portable; // the same bytes on every machine
+mod recorded; // what was recorded, in the place of training
 mod reduce; // learning, again and again
 mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine

@@ -18,7 +18,7 @@ use crate::seed::{Purpose, number};
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge, Row};
 use crate::training::protocol::{LayerDescription, Request};
-use crate::training::{EpochReport, KeptModels, TrainingEnd};
+use crate::training::{EpochReport, KeptModels, TrainerKind, TrainingEnd};
 
 /// How often the log is read for the best network: an older one makes stopping less likely only.
 const READ_EVERY: Duration = Duration::from_secs(60);
@@ -168,7 +168,11 @@ impl TaskRun<'_> {
             });
             flow
         });
-        let spent = began.elapsed().as_secs_f64();
+        let spent = match self.rehearsal.recipe.trainer {
+            // Those of the network when it was trained.
+            TrainerKind::Recorded => curve.curve.seconds() - curve.kept_seconds,
+            _ => began.elapsed().as_secs_f64(),
+        };
         // Lost with the claim, unless its epochs count.
         let seconds = spent + earlier.seconds();
         match kept {

@@ -215,9 +215,12 @@ impl<'a> TaskRun<'a> {
         experiment.dir().make_scratch(experiment.trust)?;
         experiment.check_data()?;
         let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
-        let started = start_trainer(&rehearsal, interrupt.clone()).map_err(anyhow::Error::from);
+        let recording = experiment.config().recording.as_ref();
+        let started = start_trainer(&rehearsal, recording, interrupt.clone());
         let (trainer, _) =
-            started.inspect_err(|error| task.note_refusal(experiment, options, error))?;
+            started.map_err(anyhow::Error::from).inspect_err(|error| {
+                task.note_refusal(experiment, options, error);
+            })?;
         let strategy = experiment.config().strategy.strategy(experiment.config().experiment.seed);
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {

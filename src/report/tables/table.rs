@@ -34,10 +34,11 @@ pub(super) const TEXT: Domain = (
      spreadsheets from changing it",
 );
 
-pub(super) const TRAINER: Domain = one_of("torch | command | synthetic | imported");
+pub(super) const TRAINER: Domain = one_of("torch | command | synthetic | recorded | imported");
 /// In each row, so that no table of made-up accuracies passes for a real one.
 pub(super) const WHO_TRAINED: &str = "Who trained: the trainer of this search, whose accuracies \
-    are made up when it is synthetic, or imported, when the result was taken over from another one";
+    are made up when it is synthetic and were recorded before when it is recorded, or imported, \
+    when the result was taken over from another one";
 
 /// One of the words between ` | `.
 pub(super) const fn one_of(words: &'static str) -> Domain {

@@ -1,0 +1,108 @@
+//! Recordings: read for the trainer `recorded`, and written from an experiment.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use crate::config::{ExperimentConfig, ValidConfig};
+use crate::ops::Refusal;
+use crate::regular_file::{self, LARGE};
+use crate::storage::{Curve, Event, ExperimentDir, LogPosition, ReplayLog, Row};
+use crate::training::{RecordedEvent, RecordedRow, RecordedTrainings, TrainerKind};
+
+/// Checks a configuration, with the recording that its trainer answers from.
+pub fn checked(config: ExperimentConfig) -> Result<ValidConfig> {
+    let paths = &config.training.recorded;
+    if config.training.trainer != TrainerKind::Recorded || paths.is_empty() {
+        return Ok(config.check()?);
+    }
+    let (mut trainings, space) = (RecordedTrainings::default(), config.space_of_strategy()?);
+    for path in paths {
+        trainings.add(read(path)?, path, &space)?;
+    }
+    trainings.check(config.training.epochs)?;
+    Ok(config.check_with(Some(Arc::new(trainings)))?)
+}
+
+/// Checks that the recording is that of the beginning.
+pub fn check_unchanged(config: &ValidConfig, sha256: Option<&String>) -> Result<()> {
+    let found = config.recording.as_ref().map(|trainings| trainings.sha256());
+    if found.as_ref() != sha256 {
+        bail!(Refusal::Usage(format!(
+            "`training.recorded` has changed since the experiment was created: the checksum of {:?} \
+             is {} and was {} (restore it, or make a new experiment)",
+            config.recipe.recorded,
+            found.unwrap_or_default(),
+            sha256.map_or("", String::as_str),
+        )));
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    if !path.exists() {
+        bail!(Refusal::not_there(path));
+    }
+    if !path.is_dir() {
+        return Ok(regular_file::read_input(path, LARGE)?);
+    }
+    let dir = ExperimentDir::open_frozen(path)?.0;
+    let log = ReplayLog::open_to_look(&dir)?.read_from(&LogPosition::start())?;
+    Ok(written(&dir, &log.rows, "")?.0)
+}
+
+/// Returns the CSV of the trainings of an experiment, and how many networks are left out since
+/// they were stopped: their curves are cut.
+pub fn written(
+    dir: &ExperimentDir,
+    log: &[Row],
+    trainer: &'static str,
+) -> Result<(Vec<u8>, usize)> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    for row in log {
+        let event = match row.event {
+            Event::Trained => RecordedEvent::Trained,
+            Event::Failed => RecordedEvent::Failed,
+            Event::OutOfMemory => RecordedEvent::OutOfMemory,
+            _ => continue,
+        };
+        let (Some(attempt), Some(architecture)) = (row.attempt(), &row.architecture) else {
+            continue;
+        };
+        let of_training = RecordedRow {
+            architecture: architecture.to_string(),
+            repeat: row.repeat.unwrap_or(1),
+            event,
+            reason: row.reason.as_deref().map(str::to_owned),
+            start: None,
+            epoch: None,
+            learning_rate: None,
+            validation_accuracy: None,
+            seconds: None,
+            trainer,
+            parameters: row.parameters,
+            macs: row.macs,
+            layers: row.layers,
+        };
+        let path = dir.curve(attempt);
+        // One without an epoch has none.
+        let curve = if path.exists() { Curve::read(&path)? } else { Curve::default() };
+        if curve.rows.is_empty() {
+            writer.serialize(&of_training)?;
+        }
+        for epoch in curve.rows {
+            writer.serialize(RecordedRow {
+                start: Some(epoch.start),
+                epoch: Some(epoch.epoch),
+                learning_rate: epoch.learning_rate,
+                validation_accuracy: epoch.validation_accuracy,
+                // Microseconds are enough, and short.
+                seconds: epoch.seconds.map(|seconds| (seconds * 1e6).round() / 1e6),
+                ..of_training.clone()
+            })?;
+        }
+    }
+    let stopped = log.iter().filter(|row| row.event == Event::Stopped).count();
+    Ok((writer.into_inner().expect("written to memory"), stopped))
+}

@@ -1,0 +1,221 @@
+//! Recorded trainings in the place of new ones: an experiment as a benchmark.
+//!
+//! A recording is a CSV file, or its gzip, which `metaqnn export EXPERIMENT FILE --recorded` writes:
+//! a row for each epoch of each training, in order, and one without an epoch for a training that
+//! has none. Its columns go by name; others are passed over:
+//!
+//! | column | is |
+//! | --- | --- |
+//! | `architecture`, `repeat` | what was trained |
+//! | `event` | how it ended: `trained`, `failed`, `out_of_memory` |
+//! | `reason` | of a failure |
+//! | `start`, `epoch`, `learning_rate`, `validation_accuracy`, `seconds` | as in a learning curve |
+//! | `trainer`, `parameters`, `macs`, `layers` | for people: who trained, and features |
+//!
+//! An architecture may have several trainings, in one file or in several.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::read::MultiGzDecoder;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::protocol::{EpochReport, Request};
+use super::trainer::{Trainer, TrainingEnd, TrainingError};
+use crate::invalid::Invalid;
+use crate::outcome::Accuracy;
+use crate::regular_file::LARGE;
+use crate::seed::{self, Purpose};
+use crate::space::Space;
+
+/// A row of the file; of the columns for people alone none is needed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RecordedRow {
+    pub architecture: String,
+    #[serde(default = "one")]
+    pub repeat: u32,
+    pub event: RecordedEvent,
+    pub reason: Option<String>,
+    pub start: Option<u32>,
+    pub epoch: Option<u32>,
+    pub learning_rate: Option<f64>,
+    pub validation_accuracy: Option<Accuracy>,
+    pub seconds: Option<f64>,
+    #[serde(skip_deserializing)]
+    pub trainer: &'static str,
+    #[serde(skip_deserializing)]
+    pub parameters: Option<u64>,
+    #[serde(skip_deserializing)]
+    pub macs: Option<u64>,
+    #[serde(skip_deserializing)]
+    pub layers: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordedEvent {
+    Trained,
+    Failed,
+    OutOfMemory,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+#[derive(Debug, Default)]
+pub struct RecordedTrainings {
+    /// By their names in the log.
+    trainings: BTreeMap<String, Vec<RecordedTraining>>,
+    /// Of the files, unpacked.
+    hasher: Sha256,
+    /// Networks that were recorded but are not in the search space.
+    illegal: usize,
+}
+
+#[derive(Debug, PartialEq)]
+struct RecordedTraining {
+    /// All starts.
+    curve: Vec<EpochReport>,
+    end: TrainingEnd,
+}
+
+impl RecordedTraining {
+    fn of(rows: &[RecordedRow]) -> Result<Self, &'static str> {
+        let mut curve: Vec<EpochReport> = Vec::new();
+        for row in rows.iter().filter(|row| rows.len() > 1 || row.epoch.is_some()) {
+            let (start, epoch) = row.start.zip(row.epoch).ok_or("`start` or `epoch` is empty")?;
+            let follows = match curve.last() {
+                Some(last) if last.start == start => epoch == last.epoch + 1,
+                last => epoch == 1 && start > last.map_or(0, |last| last.start),
+            };
+            if !follows {
+                return Err("the epochs of a start do not count from 1");
+            }
+            curve.push(EpochReport {
+                epoch,
+                start,
+                learning_rate: row.learning_rate,
+                training_loss: None,
+                training_accuracy: None,
+                validation_loss: None,
+                validation_accuracy: row.validation_accuracy.map(Accuracy::value),
+                seconds: row.seconds,
+            });
+        }
+        let end = match rows[0].event {
+            RecordedEvent::Trained if curve.is_empty() => {
+                return Err("a network is trained and has no epoch");
+            }
+            RecordedEvent::Trained => TrainingEnd::Done,
+            RecordedEvent::Failed => {
+                TrainingEnd::Failed { reason: rows[0].reason.clone().unwrap_or_default() }
+            }
+            RecordedEvent::OutOfMemory => TrainingEnd::OutOfMemory { peak_bytes: None },
+        };
+        Ok(Self { curve, end })
+    }
+
+    /// Of the last start.
+    fn epochs(&self) -> u32 {
+        self.curve.last().map_or(0, |last| last.epoch)
+    }
+}
+
+impl RecordedTrainings {
+    /// Adds the trainings of a file's networks as far as they are in the space.
+    pub fn add(&mut self, bytes: Vec<u8>, path: &Path, space: &Space) -> Result<(), Invalid> {
+        let problem = |why: String| {
+            let remedy = "`metaqnn export EXPERIMENT FILE --recorded` writes a recording";
+            Invalid::new("training.recorded", path.display(), format!("{why}; {remedy}"))
+        };
+        let text = unpacked(bytes).map_err(|error| problem(format!("is not readable: {error}")))?;
+        self.hasher.update(&text);
+        let rows: Result<Vec<RecordedRow>, _> =
+            csv::Reader::from_reader(&*text).deserialize().collect();
+        let rows = rows.map_err(|error| problem(format!("has no learning curves: {error}")))?;
+        if rows.iter().all(|row| row.validation_accuracy.is_none()) {
+            return Err(problem("has no learning curves".to_owned()));
+        }
+        for rows in rows.chunk_by(|one, other| {
+            (&one.architecture, one.repeat) == (&other.architecture, other.repeat)
+        }) {
+            let text = &rows[0].architecture;
+            let of_network = |why| problem(format!("repeat {} of `{text}`: {why}", rows[0].repeat));
+            let training = RecordedTraining::of(rows).map_err(of_network)?;
+            match space.parse(text) {
+                Ok(own) => self.trainings.entry(own.to_string()).or_default().push(training),
+                Err(_) => self.illegal += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that networks of the space can be trained from it for so many epochs.
+    pub fn check(&self, epochs: u32) -> Result<(), Invalid> {
+        let (networks, illegal) = (self.trainings.len(), self.illegal);
+        let allowed = format!(
+            "{illegal} other trainings are not of `search_space`: a search needs two networks (is \
+             it the recording of another space?)"
+        );
+        let found = format!("{networks} network{}", if networks == 1 { "" } else { "s" });
+        Invalid::unless(networks > 1, "training.recorded", found, &allowed)?;
+        let done = self.trainings.values().flatten().filter(|it| it.end == TrainingEnd::Done);
+        let least = done.map(RecordedTraining::epochs).min().unwrap_or(u32::MAX);
+        let allowed = format!("`training.trainer` is `recorded`: at most {least}, those recorded");
+        Invalid::unless(epochs <= least, "training.epochs", epochs, &allowed)
+    }
+
+    pub fn sha256(&self) -> String {
+        format!("{:x}", self.hasher.clone().finalize())
+    }
+
+    /// The networks, in the order of their names.
+    pub fn architectures(&self) -> impl ExactSizeIterator<Item = &String> {
+        self.trainings.keys()
+    }
+}
+
+fn unpacked(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    if !bytes.starts_with(&[0x1f, 0x8b]) {
+        return Ok(bytes);
+    }
+    let mut text = Vec::new();
+    MultiGzDecoder::new(&*bytes).take(LARGE).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Answers at once with what was recorded of the architecture, times included. Of several trainings
+/// one answers that follows from the seed of the experiment, the architecture and its repeat: the
+/// same for every strategy.
+#[derive(Debug)]
+pub(super) struct RecordedTrainer(pub Arc<RecordedTrainings>);
+
+impl Trainer for RecordedTrainer {
+    fn train(
+        &mut self,
+        request: &Request,
+        _log: &Path,
+        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+    ) -> Result<TrainingEnd, TrainingError> {
+        let Some(trainings) = self.0.trainings.get(&request.architecture) else {
+            let reason = format!("`{}` is not recorded", request.architecture);
+            return Err(TrainingError::Refused { program: "recorded".into(), reason });
+        };
+        let key = (request.experiment_seed, request.stream);
+        let drawn = seed::number(key.0, Purpose::Recorded, key.1, 0) % trainings.len() as u64;
+        let RecordedTraining { curve, end } = &trainings[drawn as usize];
+        for report in curve.iter().filter(|report| report.epoch <= request.epochs) {
+            if on_epoch(report).is_break() {
+                return Ok(TrainingEnd::Stopped);
+            }
+        }
+        // Whatever came after the epochs that are asked for; a first one may have been the last.
+        let is_whole = curve.last().is_some_and(|it| it.epoch >= request.epochs.max(2));
+        Ok(if is_whole { TrainingEnd::Done } else { end.clone() })
+    }
+}
