@@ -94,9 +94,7 @@ pub fn mark(trainer: &str) -> Option<&'static str> {
         "synthetic" => {
             Some("The accuracies of networks trained here are made up (trainer `synthetic`).")
         }
-        "recorded" => {
-            Some("The accuracies are recorded ones: none was trained here (trainer `recorded`).")
-        }
+        "recorded" => Some("The accuracies are recorded ones: none was trained here."),
         IMPORTED => Some("The accuracies are imported: none was trained here."),
         _ => None,
     }

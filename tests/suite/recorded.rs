@@ -23,20 +23,24 @@ fn recorded() -> Experiment {
     one
 }
 
+fn text(experiment: &Experiment, file: &str) -> String {
+    fs::read_to_string(experiment.folder().join(file)).unwrap()
+}
+
 fn configure(experiment: &Experiment, name: &str, strategy: &str, training: &str) -> String {
     let file = format!("{name}.yaml");
     let text = format!(
         "experiment: {{name: {name}, seed: 9}}\nstrategy: {strategy}\n\
          training: {{trainer: recorded, {training}}}\n{SPACE}"
     );
-    fs::write(experiment.path(&file), text).unwrap();
+    fs::write(experiment.folder().join(&file), text).unwrap();
     file
 }
 
 /// The results of the experiment `dir` by architecture: event, best and last accuracy, restarts.
 fn results(experiment: &Experiment, dir: &str) -> BTreeMap<String, [String; 4]> {
-    let text = experiment.text(&format!("{dir}/replay.csv"));
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let log = text(experiment, &format!("{dir}/replay.csv"));
+    let mut reader = csv::Reader::from_reader(log.as_bytes());
     let rows = reader.deserialize::<BTreeMap<String, String>>().map(Result::unwrap);
     let results = rows.filter(|row| ["trained", "failed"].contains(&&*row["event"]));
     let columns = ["event", "best_validation_accuracy", "last_validation_accuracy", "restarts"];
@@ -53,7 +57,9 @@ fn a_search_finds_what_was_recorded_whatever_its_strategy_and_trains_nothing() {
     let failed = all.values().filter(|result| result[0] == "failed").count();
     assert!(all.len() == 34 && failed > 0, "{failed}");
     let named = ["all.csv.gz", "all"];
-    for (strategy, source) in ["{kind: random, architectures: 34}", "{kind: exhaustive}"].iter().zip(named) {
+    for (strategy, source) in
+        ["{kind: random, architectures: 34}", "{kind: exhaustive}"].iter().zip(named)
+    {
         let dir = format!("by-{source}");
         let file = configure(&one, "search", strategy, &format!("epochs: 4, recorded: [{source}]"));
         one.run(&["run", &file, &dir]).success();
@@ -63,8 +69,8 @@ fn a_search_finds_what_was_recorded_whatever_its_strategy_and_trains_nothing() {
         assert!(status.contains("recorded ones: none was trained here"), "{status}");
     }
     // The seconds are those of the recording, four epochs of at least 0.001 s.
-    let text = one.text("by-all/replay.csv");
-    let mut rows = csv::Reader::from_reader(text.as_bytes());
+    let log = text(&one, "by-all/replay.csv");
+    let mut rows = csv::Reader::from_reader(log.as_bytes());
     for row in rows.deserialize::<BTreeMap<String, String>>().map(Result::unwrap) {
         if row["event"] == "trained" && row["restarts"] == "0" {
             assert_eq!(row["train_seconds"], "0.004");
@@ -90,8 +96,9 @@ fn fewer_epochs_are_the_beginning_of_what_was_recorded() {
 #[test]
 fn of_several_recordings_the_seed_says_which_one_answers() {
     let one = recorded();
-    let other = fs::read_to_string(one.path("config.yaml")).unwrap().replace("seed: 5", "seed: 6");
-    fs::write(one.path("other.yaml"), other).unwrap();
+    let other =
+        fs::read_to_string(one.folder().join("config.yaml")).unwrap().replace("seed: 5", "seed: 6");
+    fs::write(one.folder().join("other.yaml"), other).unwrap();
     one.run(&["run", "other.yaml", "other"]).success();
     let training = "epochs: 4, recorded: [all, other]";
     let search = |name: &str, strategy: &str, more: &[&str]| {
@@ -104,7 +111,8 @@ fn of_several_recordings_the_seed_says_which_one_answers() {
     let reseeded = ["--set", "experiment.seed=10"];
     assert_ne!(search("reseeded", "{kind: exhaustive}", &reseeded), random);
     let (all, other) = (results(&one, "all"), results(&one, "other"));
-    let of = |which: &BTreeMap<_, _>| random.iter().filter(|(name, it)| which[*name] == **it).count();
+    let of =
+        |which: &BTreeMap<_, _>| random.iter().filter(|(name, it)| which[*name] == **it).count();
     assert!(of(&all) > 8 && of(&other) > 8 && of(&all) + of(&other) >= 34);
 }
 
@@ -118,10 +126,13 @@ fn what_is_no_recording_is_refused_before_anything_is_made() {
         ("single.csv", format!("{header}[SM(10)],trained,1,1,0.5\n")),
         ("gap.csv", format!("{header}[SM(10)],trained,1,1,0.5\n[SM(10)],trained,1,3,0.5\n")),
         ("percent.csv", format!("{header}[SM(10)],trained,1,1,50\n")),
-        ("foreign.csv", format!("{header}\"[C(7,3,1), SM(10)]\",trained,1,1,0.5\n[SM(9)],trained,1,1,0.5\n")),
+        (
+            "foreign.csv",
+            format!("{header}\"[C(7,3,1), SM(10)]\",trained,1,1,0.5\n[SM(9)],trained,1,1,0.5\n"),
+        ),
     ];
     for (name, text) in files {
-        fs::write(one.path(name), text).unwrap();
+        fs::write(one.folder().join(name), text).unwrap();
     }
     for (training, says) in [
         ("epochs: 1", "name recordings or experiments"),
@@ -136,7 +147,7 @@ fn what_is_no_recording_is_refused_before_anything_is_made() {
     ] {
         let file = configure(&one, "bad", "{kind: random, architectures: 5}", training);
         drop(one.run(&["init", &file, "dir"]).fails_with(2).says(says));
-        assert!(!one.path("dir").exists(), "{training}");
+        assert!(!one.folder().join("dir").exists(), "{training}");
     }
     let torch = ["init", "config.yaml", "dir", "--set", "training.recorded=[all]"];
     drop(one.run(&torch).fails_with(2).says("`training.trainer` is `recorded`, else"));
@@ -145,13 +156,23 @@ fn what_is_no_recording_is_refused_before_anything_is_made() {
 #[test]
 fn a_recording_that_has_changed_is_refused() {
     let one = recorded();
-    let file = configure(&one, "search", "{kind: random, architectures: 5}", "epochs: 4, recorded: [all.csv.gz]");
+    let file = configure(
+        &one,
+        "search",
+        "{kind: random, architectures: 5}",
+        "epochs: 4, recorded: [all.csv.gz]",
+    );
     one.run(&["init", &file, "dir"]).success();
-    let whole = fs::read(one.path("all.csv.gz")).unwrap();
+    let whole = fs::read(one.folder().join("all.csv.gz")).unwrap();
     one.run(&["export", "all", "other.csv", "--recorded"]).success();
-    let cut = one.text("other.csv").lines().skip(40).collect::<Vec<_>>().join("\n");
-    fs::write(one.path("all.csv.gz"), one.text("other.csv").lines().next().unwrap().to_owned() + "\n" + &cut).unwrap();
-    drop(one.run(&["train", "dir"]).fails_with(2).says("has changed since the experiment was created"));
-    fs::write(one.path("all.csv.gz"), whole).unwrap();
+    // One learning rate is another.
+    let other = text(&one, "other.csv").replacen(",1,1,0.001,", ",1,1,0.002,", 1);
+    fs::write(one.folder().join("all.csv.gz"), other).unwrap();
+    drop(
+        one.run(&["train", "dir"])
+            .fails_with(2)
+            .says("has changed since the experiment was created"),
+    );
+    fs::write(one.folder().join("all.csv.gz"), whole).unwrap();
     one.run(&["train", "dir"]).success();
 }

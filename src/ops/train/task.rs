@@ -217,10 +217,9 @@ impl<'a> TaskRun<'a> {
         let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
         let recording = experiment.config().recording.as_ref();
         let started = start_trainer(&rehearsal, recording, interrupt.clone());
-        let (trainer, _) =
-            started.map_err(anyhow::Error::from).inspect_err(|error| {
-                task.note_refusal(experiment, options, error);
-            })?;
+        let (trainer, _) = started
+            .map_err(anyhow::Error::from)
+            .inspect_err(|error| task.note_refusal(experiment, options, error))?;
         let strategy = experiment.config().strategy.strategy(experiment.config().experiment.seed);
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {
