@@ -18,11 +18,11 @@ use crate::report::terminal;
     metaqnn status DIR --json\n\n\
     JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are \
     done; halted; finished; chain_broken: nothing is queued; stuck: what is queued makes no \
-    progress; notices say why), round, epsilon (in force; null for a list), iterations, counts \
+    progress; notices say why), round, epsilon (in force; null without epsilons), iterations, counts \
     (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
     best_validation_accuracy, interval (exact, 95 %, of one network, selection not counted), \
     parameters, layers, epsilon, model), best_at_random (the same, of the networks drawn at \
-    epsilon 1), validation_images (null when unknown), epsilons (for each what it wants and has), \
+    random), results_at_random, seconds_at_random, validation_images (null when unknown), epsilons (for each what it wants and has), \
     seconds (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, \
     full_curves, predictor_curves, stopped, audited, false_stops, their rate with its interval, \
     switched_off, epochs), estimated_train_seconds_left (null where the next two are far apart), \

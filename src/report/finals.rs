@@ -41,7 +41,7 @@ pub struct SearchFacts {
     pub finished: bool,
     pub results: u64,
     pub seconds: f64,
-    /// Of these the part that was drawn at epsilon 1.
+    /// Of these the part that was drawn at random.
     pub results_at_random: u64,
     pub seconds_at_random: f64,
     pub uses_accelerator: bool,
@@ -52,7 +52,6 @@ pub struct SearchFacts {
 
 impl SearchFacts {
     pub fn of(summary: &Summary, seed: u64) -> Self {
-        let random = summary.epsilons.iter().filter(|of| of.epsilon == Some(1.0));
         let stopping = &summary.early_stopping;
         Self {
             experiment: summary.experiment.clone(),
@@ -61,8 +60,8 @@ impl SearchFacts {
             finished: summary.condition == Condition::Finished,
             results: summary.results,
             seconds: summary.seconds.spent(),
-            results_at_random: random.clone().map(|of| of.results).sum(),
-            seconds_at_random: random.map(|of| of.seconds.spent()).sum(),
+            results_at_random: summary.results_at_random,
+            seconds_at_random: summary.seconds_at_random,
             uses_accelerator: summary.uses_accelerator,
             stopped: stopping.stopped,
             audited: stopping.audited,

@@ -27,8 +27,10 @@ pub struct Summary {
     pub results: u64,
     pub left: u64,
     pub best: Option<BestNetwork>,
-    /// Of the networks drawn at epsilon 1, which nothing learned has chosen.
+    /// Of the networks that were drawn at random.
     pub best_at_random: Option<BestNetwork>,
+    pub results_at_random: u64,
+    pub seconds_at_random: f64,
     pub validation_images: Option<u64>,
     pub epsilons: Vec<EpsilonSummary>,
     pub seconds: Ledger,
@@ -81,7 +83,7 @@ impl Summary {
         let time_left = TimeLeft::of(search, left);
         let ranked = ranking(ArchitectureRecord::gather(iterations), usize::MAX);
         let best = |record: &ArchitectureRecord| BestNetwork::of(record, search.validation_images);
-        let is_random = |record: &&ArchitectureRecord| record.epsilon == Some(1.0);
+        let at_random = || iterations.iter().filter(|row| row.is_at_random());
         // What Slurm sets where a task has no GPU.
         let is_cpu = |device: &std::sync::Arc<str>| {
             device.starts_with("cpu") || ["NoDevFiles", "-1"].contains(&&**device)
@@ -95,7 +97,9 @@ impl Summary {
             wanted: search.stages.iter().map(|(stage, _)| stage.architectures).sum(),
             left,
             best: ranked.first().and_then(best),
-            best_at_random: ranked.iter().find(is_random).and_then(best),
+            best_at_random: ranked.iter().find(|record| record.is_at_random()).and_then(best),
+            results_at_random: at_random().filter(|row| row.event.is_result()).count() as u64,
+            seconds_at_random: Ledger::over(at_random()).spent(),
             validation_images: search.validation_images,
             epsilons,
             seconds: Ledger::over(iterations),

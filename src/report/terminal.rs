@@ -60,12 +60,11 @@ fn bests(summary: &Summary) -> Vec<String> {
     let Some(best) = &summary.best else { return vec![entry("best", "none yet")] };
     let mut lines = vec![entry("best", &network(best))];
     // Before that there is nothing to compare with.
-    let is_past_random = |of: &EpsilonSummary| of.epsilon != Some(1.0) && of.results > 0;
     let random = summary.best_at_random.as_ref();
-    let random = random.filter(|_| summary.epsilons.iter().any(is_past_random));
+    let random = random.filter(|_| summary.results > summary.results_at_random);
     if let Some(random) = random {
         let is_other = random.iteration != best.iteration;
-        let same = || "the same: of those drawn at smaller epsilons none is better".to_owned();
+        let same = || "the same: of those that were chosen by learning none is better".to_owned();
         lines.push(entry("at random", &if is_other { network(random) } else { same() }));
         let is_resolved = best.is_told_from(random).filter(|_| is_other);
         lines.extend(is_resolved.map(|is_resolved| match is_resolved {
@@ -374,7 +373,10 @@ mod tests {
         let clear = verdict(&[(1.0, 0.75), (0.5, 0.83)]);
         assert!(clear.contains("difference  resolved: the intervals do not"), "{clear}");
         let same = verdict(&[(1.0, 0.75), (0.5, 0.74)]);
-        assert!(same.contains("at random   the same: of those drawn at smaller"), "{same}");
+        assert!(
+            same.contains("at random   the same: of those that were chosen by learning"),
+            "{same}"
+        );
         let text = verdict(&[(1.0, 0.75), (1.0, 0.74)]);
         assert!(!text.contains("at random") && text.contains("1000 validation"), "{text}");
     }

@@ -38,7 +38,7 @@ pub use fs::permissions::Trust;
 pub use fs::time::Time;
 pub use log::damage::{RawLine, RawLog};
 pub use log::event::{
-    Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_OVER, TIME_TOO_SHORT,
+    AT_RANDOM, Attempt, Claimant, CurveSummary, Event, Iteration, Row, TIME_OVER, TIME_TOO_SHORT,
     counts_as_loss, is_for_want_of_time, plain, refusal_as_reason,
 };
 

@@ -17,6 +17,7 @@ use super::edits::edit_of_result;
 use super::{SearchHistory, Strategy};
 use crate::invalid::Invalid;
 use crate::space::Candidate;
+use crate::storage::AT_RANDOM;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -61,7 +62,7 @@ impl Strategy for Evolution {
             edit_of_result(history, parent, rng, |candidate| history.is_free(candidate))
         });
         edited.flatten().or_else(|| {
-            history.new_at_random(rng).map(|candidate| (candidate, Some("at random".to_owned())))
+            history.new_at_random(rng).map(|candidate| (candidate, Some(AT_RANDOM.to_owned())))
         })
     }
 }

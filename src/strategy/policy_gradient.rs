@@ -23,7 +23,7 @@ use crate::invalid::Invalid;
 use crate::maths::{exp, ln, square, tanh};
 use crate::seed::{Purpose, generator};
 use crate::space::{Action, Candidate, Space};
-use crate::storage::Event;
+use crate::storage::{AT_RANDOM, Event};
 
 #[derive(Debug, Clone, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -106,7 +106,7 @@ impl Strategy for PolicyGradient {
                 return Some((candidate, Some(why)));
             }
         }
-        let why = format!("at random: {VAIN_DRAWS} draws of the controller were known");
+        let why = format!("{AT_RANDOM}: {VAIN_DRAWS} draws of the controller were known");
         history.new_at_random(rng).map(|candidate| (candidate, Some(why)))
     }
 }

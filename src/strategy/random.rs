@@ -4,6 +4,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::{SearchHistory, Strategy};
 use crate::space::Candidate;
+use crate::storage::AT_RANDOM;
 
 pub struct Random;
 
@@ -13,6 +14,6 @@ impl Strategy for Random {
         history: &SearchHistory<'_>,
         rng: &mut ChaCha8Rng,
     ) -> Option<(Candidate, Option<String>)> {
-        history.new_at_random(rng).map(|candidate| (candidate, Some("at random".to_owned())))
+        history.new_at_random(rng).map(|candidate| (candidate, Some(AT_RANDOM.to_owned())))
     }
 }

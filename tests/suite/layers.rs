@@ -25,7 +25,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
-        4_900,
+        4_910,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     ("strategy", 1_200, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),

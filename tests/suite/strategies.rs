@@ -56,6 +56,8 @@ fn a_search_trains_as_many_new_networks_as_it_was_asked_for_and_says_why() {
         assert_eq!((by_four.len(), names(&by_four).len()), (12, 12), "{strategy}");
         let status = one.run(&["status", "dir", "--json"]).success().json();
         assert_eq!(status[0]["condition"], "finished", "{strategy}");
+        let at_random = drawn.iter().filter(|[_, why]| why.starts_with("at random")).count();
+        assert_eq!(status[0]["results_at_random"], at_random, "{strategy}");
         one.run(&["reduce", "dir", "--rebuild"]).success();
         let other = ["--set", "strategy.kind=q_learning", "--set", "strategy.architectures=null"];
         let other = one.run(&[&["run", "config.yaml", "dir"][..], &other].concat()).fails_with(2);

@@ -23,6 +23,7 @@ use crate::report::{ArchitectureRecord, Ledger, by_iteration};
 use crate::space::Candidate;
 use crate::storage::fs::{publish, sealed};
 use crate::storage::{Event, Row};
+use crate::strategy::StrategyKind;
 use crate::training::KeptModels;
 
 pub const FOLDER: &str = "final";
@@ -204,7 +205,7 @@ impl Networks {
         let control = other.as_ref().unwrap_or(parent);
         let its_iterations = iterations_of(control)?;
         let mut at_random = ranked(&its_iterations).context("`--control`")?;
-        at_random.retain(|record| record.epsilon == Some(1.0));
+        at_random.retain(|record| record.is_at_random());
         let controls = select(&at_random, u32::MAX, 0).into_iter();
         let added = controls.filter(|record| {
             adapted(record, control, &space)
@@ -381,8 +382,10 @@ fn open_control(path: &Path, parent: &Experiment) -> Result<Experiment> {
     let mut stages = control.config().strategy.schedule.stages().iter();
     let problem = if images(&control) != images(parent) {
         "is of other images (name a search on those of DIR)"
-    } else if !stages.all(|stage| stage.epsilon == Some(Epsilon::RANDOM)) {
-        "is no random search (name one whose `epsilon_schedule` has no epsilon but 1)"
+    } else if control.config().strategy.kind != StrategyKind::Random
+        && !stages.all(|stage| stage.epsilon == Some(Epsilon::RANDOM))
+    {
+        "is no random search (name one of `strategy.kind: random`)"
     } else {
         return Ok(control);
     };

@@ -178,6 +178,9 @@ pub(crate) const TIME_KEY: &str = "slurm.time";
 /// On a `lost` row without an attempt: the architecture is not tried again.
 pub(crate) const QUARANTINED: &str = "quarantined";
 
+/// So begins `strategy` in a row of a network that was drawn at random, without an epsilon.
+pub const AT_RANDOM: &str = "at random";
+
 const NOT_THE_NETWORKS: &str = "not the network's fault: ";
 
 const REASON_LENGTH: usize = 300;
@@ -208,6 +211,12 @@ impl Row {
 
     pub fn candidate(&self) -> Option<Candidate> {
         Some(Candidate { architecture: self.architecture.clone()?, repeat: self.repeat? })
+    }
+
+    /// Whether nothing that was learned has chosen what was drawn.
+    pub fn is_at_random(&self) -> bool {
+        let says_so = |why: &Arc<str>| why.starts_with(AT_RANDOM);
+        self.epsilon == Some(1.0) || self.strategy.as_ref().is_some_and(says_so)
     }
 
     /// The architecture and reward that the row adds to the replay memory: Q-learning alone has
