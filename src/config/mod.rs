@@ -126,7 +126,11 @@ impl ExperimentConfig {
                            out, or give a number there";
             return Err(Invalid::new("early_stopping.enabled", true, allowed).into());
         }
-        let space = self.space_of_strategy()?;
+        let mut space = self.space_of_strategy()?;
+        if let Some(trainings) = &recording {
+            let networks = trainings.networks(&space);
+            space = space.restricted_to(&networks);
+        }
         for (key, text) in self.training.named_networks() {
             check_name_of_network(key, text, &space)?;
         }

@@ -13,8 +13,13 @@ use crate::training::{Recipe, Schedule, TrainerKind, default_first_epoch_thresho
 impl ValidConfig {
     /// Those that need no data.
     pub fn warnings(&self) -> Vec<String> {
-        let others =
-            [self.of_schedule(), self.of_population(), self.of_first_epoch(), self.of_decay()];
+        let others = [
+            self.of_schedule(),
+            self.of_population(),
+            self.of_first_epoch(),
+            self.of_decay(),
+            self.of_recording(),
+        ];
         self.of_stopping().into_iter().chain(others.into_iter().flatten()).collect()
     }
 
@@ -43,6 +48,19 @@ impl ValidConfig {
              test, which asks for more than {threshold:.4} ({remedy}, or take the same number of \
              every class: `data.validation.method: balanced`, with `data.training_images`)"
         ))
+    }
+
+    fn of_recording(&self) -> Option<String> {
+        let stopped = self.recording.as_ref()?.stopped;
+        let (recorded, all) = (self.space.count_architectures(), self.config.space().ok()?);
+        let is_search = self.strategy.list.is_none();
+        (stopped > 0 || is_search && self.space.mask().is_some()).then(|| {
+            format!(
+                "`training.recorded` has {recorded} of the {} networks of `search_space`, and no \
+                 others are legal ({stopped} were stopped, so that their curves are cut)",
+                all.count_architectures()
+            )
+        })
     }
 
     fn networks(&self) -> u64 {

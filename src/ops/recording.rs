@@ -19,7 +19,9 @@ pub fn checked(config: ExperimentConfig) -> Result<ValidConfig> {
     }
     let (mut trainings, space) = (RecordedTrainings::default(), config.space_of_strategy()?);
     for path in paths {
-        trainings.add(read(path)?, path, &space)?;
+        let (text, stopped) = read(path)?;
+        trainings.stopped += stopped;
+        trainings.add(text, path, &space)?;
     }
     trainings.check(config.training.epochs)?;
     Ok(config.check_with(Some(Arc::new(trainings)))?)
@@ -40,16 +42,16 @@ pub fn check_unchanged(config: &ValidConfig, sha256: Option<&String>) -> Result<
     Ok(())
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(path: &Path) -> Result<(Vec<u8>, usize)> {
     if !path.exists() {
         bail!(Refusal::not_there(path));
     }
     if !path.is_dir() {
-        return Ok(regular_file::read_input(path, LARGE)?);
+        return Ok((regular_file::read_input(path, LARGE)?, 0));
     }
     let dir = ExperimentDir::open_frozen(path)?.0;
     let log = ReplayLog::open_to_look(&dir)?.read_from(&LogPosition::start())?;
-    Ok(written(&dir, &log.rows, "")?.0)
+    written(&dir, &log.rows, "")
 }
 
 /// Returns the CSV of the trainings of an experiment, and how many networks are left out since

@@ -23,13 +23,19 @@ pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl 
 }
 
 /// Takes the two draws of [`choose_action`] for each layer, the softmax included, and nothing else
-/// from `rng`. States are looked up by [`crate::space::Space::sampling_key`]: `fc_bin_quirk` acts.
+/// from `rng`. Of the legal actions the space's mask leaves those after which a network goes on.
+/// States are looked up by [`crate::space::Space::sampling_key`]: `fc_bin_quirk` acts.
 pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
     let space = q_table.space();
     let mut layers = Vec::new();
-    let mut here = Some(space.start());
+    let (mut here, mut mask) = (Some(space.start()), space.mask());
     while let Some(state) = here {
-        let action = choose_action(&q_table.values(&space.sampling_key(&state)), epsilon, rng);
+        let mut values = q_table.values(&space.sampling_key(&state));
+        if let Some(mask) = mask {
+            values.to_mut().retain(|(action, _)| mask.after(*action).is_some());
+        }
+        let action = choose_action(&values, epsilon, rng);
+        mask = mask.and_then(|mask| mask.after(action));
         layers.push(action);
         here = space.next(&state, action);
     }

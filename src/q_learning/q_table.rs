@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use indexmap::IndexMap;
 
-use super::trajectory::{Trajectory, Transition};
+use super::trajectory::Trajectory;
 use crate::space::{Action, Space, StateKey};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,10 +29,12 @@ struct ActionValues {
     updates: Vec<u64>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     row: u32,
     action: u32,
+    /// The actions of the row that the space's mask leaves here; `None`: all.
+    legal: Option<Box<[u32]>>,
 }
 
 impl QTable {
@@ -100,7 +102,8 @@ impl QTable {
 
     /// Where the Q-values of a trajectory lie; states without a row get one.
     pub(super) fn places(&mut self, trajectory: &Trajectory) -> Box<[Place]> {
-        let place = |transition: &Transition| {
+        let (mut places, mut mask) = (Vec::new(), self.space.mask());
+        for transition in trajectory.transitions() {
             if !self.rows.contains_key(&transition.state) {
                 let values = self.initial_row(&transition.state);
                 let updates = vec![0; values.len()];
@@ -110,21 +113,32 @@ impl QTable {
                 self.rows.get_full(&transition.state).expect("a row");
             let action = values.iter().position(|(action, _)| *action == transition.action);
             let action = action.expect("a trajectory takes legal actions") as u32;
-            Place { row: row as u32, action }
-        };
-        trajectory.transitions().iter().map(place).collect()
+            let legal = mask.map(|mask| {
+                let numbered = (0..).zip(values);
+                numbered.filter_map(|(n, (action, _))| mask.after(*action).map(|_| n)).collect()
+            });
+            mask = mask.and_then(|mask| mask.after(transition.action));
+            places.push(Place { row: row as u32, action, legal });
+        }
+        places.into()
     }
 
     /// The Q-value at a place, to be updated: counts the update.
-    pub(super) fn value_to_update(&mut self, place: Place) -> &mut f64 {
+    pub(super) fn value_to_update(&mut self, place: &Place) -> &mut f64 {
         let row = &mut self.rows[place.row as usize];
         row.updates[place.action as usize] += 1;
         &mut row.values[place.action as usize].1
     }
 
-    pub(super) fn best_value(&self, place: Place) -> f64 {
-        let values = self.rows[place.row as usize].values.iter().map(|&(_, value)| value);
-        values.fold(f64::NEG_INFINITY, f64::max)
+    pub(super) fn best_value(&self, place: &Place) -> f64 {
+        let values = &self.rows[place.row as usize].values;
+        let best = |best: f64, at: &(Action, f64)| best.max(at.1);
+        match &place.legal {
+            None => values.iter().fold(f64::NEG_INFINITY, best),
+            Some(legal) => {
+                legal.iter().map(|&at| &values[at as usize]).fold(f64::NEG_INFINITY, best)
+            }
+        }
     }
 
     fn initial_row(&self, key: &StateKey) -> Vec<(Action, f64)> {

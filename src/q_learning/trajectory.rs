@@ -117,6 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn a_restricted_space_has_its_own_networks_alone_and_a_whole_one_stays_as_it_is() {
+        let whole = space(SpaceParams { max_layers: 2, ..SpaceParams::default() });
+        let all = whole.architectures();
+        let draws = |space: &Space, epsilon| {
+            let (table, mut rng) = (QTable::new(space.clone(), 0.5), ChaCha8Rng::seed_from_u64(4));
+            let epsilon = Epsilon::new(epsilon).unwrap();
+            (0..400).map(|_| sample_trajectory(&table, epsilon, &mut rng)).collect::<Vec<_>>()
+        };
+        for epsilon in [0.0, 0.5, 1.0] {
+            let some: Vec<_> = all.iter().step_by(40).cloned().collect();
+            let drawn = draws(&whole.clone().restricted_to(&some), epsilon);
+            assert!(some.iter().all(|network| drawn.contains(network)), "{epsilon}");
+            assert!(drawn.iter().all(|network| some.contains(network)), "{epsilon}");
+            let restricted = whole.clone().restricted_to(&all);
+            assert_eq!(draws(&restricted, epsilon), draws(&whole, epsilon));
+        }
+    }
+
+    #[test]
     fn sampling_takes_two_draws_a_layer() {
         let table = QTable::new(space(SpaceParams::default()), 0.5);
         let mut rng = ChaCha8Rng::seed_from_u64(3);

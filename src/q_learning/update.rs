@@ -8,7 +8,8 @@ impl QTable {
     /// Updates the Q-values of a trajectory, the last transition first.
     ///
     /// For t = T-1, ..., 0, with s_T the terminal state, V(s) = max_u Q(s, u) over all legal
-    /// actions (whether they were ever taken or not) and V(s_T) = 0:
+    /// actions (whether they were ever taken or not; the mask included, at that point of that
+    /// trajectory) and V(s_T) = 0:
     ///
     /// ```text
     /// Q(s_t, u_t) <- Q(s_t, u_t) + alpha (r_t + gamma V(s_{t+1}) - Q(s_t, u_t))
@@ -25,7 +26,7 @@ impl QTable {
     ) {
         let (alpha, gamma) = (params.learning_rate, params.discount_factor);
         let mut target = reward.value();
-        for &place in trajectory.iter().rev() {
+        for place in trajectory.iter().rev() {
             let value = self.value_to_update(place);
             *value += alpha * (target - *value);
             target = gamma * self.best_value(place);
@@ -99,6 +100,28 @@ mod tests {
         updates.update(SHORT, 0.9);
         updates.update(SHORT, 0.1);
         assert_close(&updates.values(SHORT), &[0.5000396, 0.49996]);
+    }
+
+    #[test]
+    fn the_maximum_is_over_what_the_mask_leaves_at_that_point_of_that_trajectory() {
+        // The third state of both is one row; the softmax alone is legal there in LONG, and the
+        // convolution alone in the other.
+        let other = "[C(64,1,1), C(64,3,1), C(64,3,1), SM(10)]";
+        let mut updates = Updates::with(0.5, 1.0);
+        let space = updates.q_table.space().clone();
+        let networks = [LONG, other].map(|text| space.parse(text).unwrap());
+        updates.q_table = QTable::new(space.restricted_to(&networks), 0.5);
+        // SM: 0.5 + 0.5 (0 - 0.5) = 0.25. Second C: 0.5 + 0.5 (0.25 - 0.5) = 0.375; without the
+        // mask the best after it would be another action, at 0.5. First C: 0.4375.
+        updates.update(LONG, 0.0);
+        assert_eq!(updates.values(LONG), [0.4375, 0.375, 0.25]);
+        // SM: 0.75; third C: 0.625; second: 0.5 + 0.5 (0.625 - 0.5) = 0.5625; first: 0.53125.
+        updates.update(other, 1.0);
+        assert_eq!(updates.values(other), [0.53125, 0.5625, 0.625, 0.75]);
+        // SM: 0.125; second C: 0.375 + 0.5 (0.125 - 0.375) = 0.25, though the row holds 0.625;
+        // first: 0.4375 + 0.5 (0.25 - 0.4375) = 0.34375.
+        updates.update(LONG, 0.0);
+        assert_eq!(updates.values(LONG), [0.34375, 0.25, 0.125]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use super::architecture::SpaceError;
 use super::layer::Layer;
+use super::mask::Mask;
 use super::params::{KernelRule, Legal, Pool, Space};
 use super::state::{Bin, LastLayer, State, StateKey};
 
@@ -17,6 +18,18 @@ impl Space {
     /// pooling, poolings, fully connected layers.
     pub fn legal_actions(&self, key: &StateKey) -> Vec<Action> {
         self.actions().filter(|&action| self.why_illegal(key, action).is_none()).collect()
+    }
+
+    /// Of the empty network; `None` where what is legal follows from the state alone.
+    pub fn mask(&self) -> Option<&Mask> {
+        self.mask.as_deref()
+    }
+
+    /// The legal actions in a state, `mask` being what is left of [`Space::mask`] there.
+    pub fn legal_actions_at(&self, state: &State, mask: Option<&Mask>) -> Vec<Action> {
+        let mut legal = self.legal_actions(&self.key(state));
+        legal.retain(|&action| mask.is_none_or(|mask| mask.after(action).is_some()));
+        legal
     }
 
     /// All that are legal anywhere, in that order.

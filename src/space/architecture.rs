@@ -109,13 +109,18 @@ impl Space {
     /// The state before each layer, and the one after the last (`None` after the softmax).
     pub fn walk(&self, layers: &[Layer]) -> Result<(Vec<State>, Option<State>), SpaceError> {
         let mut states = Vec::with_capacity(layers.len());
-        let mut here = Some(self.start());
+        let (mut here, mut mask) = (Some(self.start()), self.mask());
         for &layer in layers {
             let Some(state) = here else {
                 let why = "nothing follows the softmax";
                 return Err(SpaceError::Illegal { layer, depth: states.len() as u32 + 1, why });
             };
             self.check_action(&state, layer)?;
+            if let Some(before) = mask {
+                let why = "no network that is recorded goes on so";
+                let illegal = SpaceError::Illegal { layer, depth: state.depth + 1, why };
+                mask = Some(before.after(layer).ok_or(illegal)?);
+            }
             here = self.next(&state, layer);
             states.push(state);
         }

@@ -1,12 +1,14 @@
 //! How large the space is: its states, its state-action pairs, its architectures.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use num_bigint::BigUint;
 
 use super::architecture::Architecture;
 use super::layer::Layer;
-use super::params::Space;
+use super::mask::Mask;
+use super::params::{Legal, Space};
 use super::state::{Bin, LastLayer, State, StateKey};
 
 impl Space {
@@ -27,6 +29,9 @@ impl Space {
     }
 
     pub fn count_architectures(&self) -> BigUint {
+        if let Some(mask) = self.mask() {
+            return mask.count().into();
+        }
         let mut completions: HashMap<State, BigUint> = HashMap::new();
         // The deepest first: states are ordered by their depth.
         for state in self.reachable_classes().into_iter().rev() {
@@ -40,13 +45,28 @@ impl Space {
         completions.remove(&self.start()).expect("the start is reachable")
     }
 
+    /// The space of these of its networks alone. When they are all there are, it stays as it is.
+    pub fn restricted_to(mut self, networks: &[Architecture]) -> Self {
+        let is_whole = self.legal == Legal::ByGrammar
+            && self.count_architectures() == BigUint::from(networks.len());
+        let mask = || Arc::new(Mask::of(networks.iter().map(Architecture::layers)));
+        self.mask = (!is_whole).then(mask);
+        self
+    }
+
     /// Every architecture, in the order of a walk that takes the legal actions in their order.
     pub fn architectures(&self) -> Vec<Architecture> {
-        fn walk(space: &Space, here: State, layers: &mut Vec<Layer>, all: &mut Vec<Architecture>) {
-            for action in space.legal_actions(&space.key(&here)) {
+        fn walk(
+            space: &Space,
+            (here, mask): (State, Option<&Mask>),
+            layers: &mut Vec<Layer>,
+            all: &mut Vec<Architecture>,
+        ) {
+            for action in space.legal_actions_at(&here, mask) {
                 layers.push(action);
+                let mask = mask.and_then(|mask| mask.after(action));
                 match space.next(&here, action) {
-                    Some(next) => walk(space, next, layers, all),
+                    Some(next) => walk(space, (next, mask), layers, all),
                     None => {
                         all.push(space.architecture(layers.clone()).expect("only legal layers"));
                     }
@@ -55,7 +75,8 @@ impl Space {
             }
         }
         let mut all = Vec::new();
-        walk(self, self.start(), &mut Vec::new(), &mut all);
+        let start = (self.start(), self.mask());
+        walk(self, start, &mut Vec::new(), &mut all);
         all
     }
 

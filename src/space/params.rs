@@ -1,8 +1,11 @@
 //! The `search_space` section, unchecked ([`SpaceParams`]) and checked ([`Space`]).
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+use super::mask::Mask;
 use crate::invalid::Invalid;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +87,7 @@ pub struct Space {
     params: SpaceParams,
     pub image: DataShape,
     pub(super) legal: Legal,
+    pub(super) mask: Option<Arc<Mask>>,
 }
 
 /// Which networks are legal.
@@ -122,7 +126,7 @@ impl SpaceParams {
             let allowed = "`same` padding needs odd kernels, or set `conv_padding: valid`";
             return Err(Invalid::new("search_space.kernels", even, allowed));
         }
-        Ok(Space { params: self, image, legal: Legal::ByGrammar })
+        Ok(Space { params: self, image, legal: Legal::ByGrammar, mask: None })
     }
 }
 

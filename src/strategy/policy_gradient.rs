@@ -227,13 +227,14 @@ impl Controller {
         mut choose: impl FnMut(&Self, &ControllerStep) -> usize,
     ) -> Vec<(ControllerStep, usize)> {
         let mut steps: Vec<(ControllerStep, usize)> = Vec::new();
-        let mut here = Some(space.start());
+        let (mut here, mut mask) = (Some(space.start()), space.mask());
         while let Some(state) = here {
-            let legal = space.legal_actions(&space.key(&state));
+            let legal = space.legal_actions_at(&state, mask);
             let input = steps.last().map_or(self.actions.len(), |(_, chosen)| *chosen);
             let step = self.step(input, steps.last().map(|(step, _)| step), &legal);
             let chosen = choose(self, &step);
             here = space.next(&state, self.actions[chosen]);
+            mask = mask.and_then(|mask| mask.after(self.actions[chosen]));
             steps.push((step, chosen));
         }
         steps
@@ -248,7 +249,7 @@ impl Controller {
                 left < 0.0
             });
             // Rounding may leave a little after the last.
-            drawn.or(step.policy.last()).expect("the softmax is always legal").0
+            drawn.or(step.policy.last()).expect("some action is always legal").0
         });
         let layers = steps.iter().map(|(_, chosen)| self.actions[*chosen]).collect();
         (layers, exp(log_probability(&steps)))

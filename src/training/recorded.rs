@@ -30,7 +30,7 @@ use crate::invalid::Invalid;
 use crate::outcome::Accuracy;
 use crate::regular_file::LARGE;
 use crate::seed::{self, Purpose};
-use crate::space::Space;
+use crate::space::{Architecture, Space};
 
 /// A row of the file; of the columns for people alone none is needed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -75,6 +75,8 @@ pub struct RecordedTrainings {
     hasher: Sha256,
     /// Networks that were recorded but are not in the search space.
     illegal: usize,
+    /// Networks whose curves are cut, and therefore left out.
+    pub stopped: usize,
 }
 
 #[derive(Debug, PartialEq)]
@@ -174,9 +176,10 @@ impl RecordedTrainings {
         format!("{:x}", self.hasher.clone().finalize())
     }
 
-    /// The networks, in the order of their names.
-    pub fn architectures(&self) -> impl ExactSizeIterator<Item = &String> {
-        self.trainings.keys()
+    /// Those of the space that it was read with, in the order of their names.
+    pub fn networks(&self, space: &Space) -> Vec<Architecture> {
+        let names = self.trainings.keys();
+        names.map(|name| space.parse(name).expect("read in this space")).collect()
     }
 }
 

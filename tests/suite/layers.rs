@@ -15,13 +15,14 @@ use syn::visit::{self, Visit};
 /// modules it may name. A change may raise a budget in the same commit, with a reason there.
 const MODULES: &[(&str, usize, &[&str])] = &[
     ("invalid", 50, &[]),
-    ("space", 1_070, &["invalid"]),
+    // 1,070 before masks.
+    ("space", 1_160, &["invalid"]),
     ("outcome", 70, &[]),
     ("seed", 60, &[]),
     ("maths", 130, &[]),
     ("regular_file", 200, &[]),
     ("yaml_bounds", 125, &[]),
-    ("q_learning", 630, &["space", "outcome", "invalid"]),
+    ("q_learning", 655, &["space", "outcome", "invalid"]),
     ("predictor", 1_745, &["space", "outcome", "maths", "invalid"]),
     (
         "storage",
@@ -33,7 +34,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // 1,095 before pictures and arrays of numpy.
     ("dataset", 2_645, &["seed", "maths", "regular_file", "invalid"]),
     // 1,770 before recipes of long trainings, and the request `evaluate`; 2,040 before recordings.
-    ("training", 2_270, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
+    ("training", 2_275, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     // A model as others read it: its graph in ONNX is most of it. 820 before versions of libraries.
     ("model", 830, &["space", "maths", "dataset", "training", "regular_file"]),
     ("slurm", 1_396, &["invalid"]),

@@ -117,6 +117,49 @@ fn of_several_recordings_the_seed_says_which_one_answers() {
 }
 
 #[test]
+fn what_is_not_recorded_is_not_legal_whatever_the_strategy() {
+    let one = recorded();
+    let all = results(&one, "all");
+    let some: Vec<_> = all.keys().step_by(3).collect();
+    one.run(&["export", "all", "whole.csv", "--recorded"]).success();
+    let whole = text(&one, "whole.csv");
+    let is_kept = |line: &&str| {
+        let name = line.rsplit_once(']').map_or("", |(name, _)| name).trim_start_matches('"');
+        line.starts_with("architecture,")
+            || some.iter().any(|it| it.strip_suffix(']') == Some(name))
+    };
+    let lines: Vec<_> = whole.lines().filter(is_kept).collect();
+    fs::write(one.folder().join("some.csv"), lines.join("\n") + "\n").unwrap();
+    let training = "epochs: 4, recorded: [some.csv]";
+    for kind in
+        ["q_learning", "exploit_best", "random", "exhaustive", "evolution", "policy_gradient"]
+    {
+        let file = configure(&one, kind, &format!("{{kind: {kind}}}"), training);
+        let schedule =
+            "epsilon_schedule=[{epsilon: 1, architectures: 6}, {epsilon: 0.1, architectures: 99}]";
+        let run = one.run(&["run", &file, kind, "--set", schedule, "--workers", "2"]).success();
+        drop(run.says("has 12 of the 34 networks of `search_space`, and no others are legal"));
+        one.run(&["verify", kind]).success();
+        one.run(&["reduce", kind, "--rebuild"]).success();
+        let found = results(&one, kind);
+        assert!(found.keys().eq(some.iter().copied()), "{kind}: {found:?}");
+        assert!(found.iter().all(|(name, result)| *result == all[name]), "{kind}");
+    }
+    let missing = all.keys().nth(1).unwrap();
+    let file = configure(
+        &one,
+        "list",
+        &format!("{{kind: list, list: {{architectures: ['{missing}']}}}}"),
+        training,
+    );
+    drop(
+        one.run(&["init", &file, "list"])
+            .fails_with(2)
+            .says("no network that is recorded goes on so"),
+    );
+}
+
+#[test]
 fn what_is_no_recording_is_refused_before_anything_is_made() {
     let one = recorded();
     let header = "architecture,event,start,epoch,validation_accuracy\n";
