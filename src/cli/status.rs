@@ -18,14 +18,15 @@ use crate::report::terminal;
     metaqnn status DIR --json\n\n\
     JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are \
     done; halted; finished; chain_broken: nothing is queued; stuck: what is queued makes no \
-    progress; notices say why), round, epsilon (in force; null without epsilons), iterations, counts \
-    (of iterations by status), wanted, results, left, best (null or architecture, iteration, \
-    best_validation_accuracy, interval (exact, 95 %, of one network, selection not counted), \
-    parameters, layers, epsilon, model), best_at_random (the same, of the networks drawn at \
-    random), results_at_random, seconds_at_random, validation_images (null when unknown), epsilons (for each what it wants and has), \
-    seconds (train_seconds, saved_seconds, lost_seconds), early_stopping (enabled, burn_in, \
-    full_curves, predictor_curves, stopped, audited, false_stops, their rate with its interval, \
-    switched_off, epochs), estimated_train_seconds_left (null where the next two are far apart), \
+    progress; notices say why), round, epsilon (in force; null without epsilons), iterations, \
+    counts (of iterations by status), wanted, results, left, best (null or architecture, \
+    iteration, best_validation_accuracy, interval (exact, 95 %, of one network, selection not \
+    counted), parameters, layers, epsilon, model), best_at_random (the same, of the networks drawn \
+    at random), results_at_random, seconds_at_random, validation_images (null when unknown), \
+    epsilons (for each what it wants and has), seconds (train_seconds, saved_seconds, \
+    lost_seconds), early_stopping (enabled, burn_in, full_curves, predictor_curves, stopped, \
+    audited, false_stops, their rate with its interval, switched_off, epochs), \
+    estimated_train_seconds_left (null where the next two are far apart), \
     least_train_seconds_left, most_train_seconds_left (null while too few networks have been \
     trained), uses_accelerator, started_at, last_event_at, hosts (results and losses of each, bad \
     or not), notices. `run --json` ends with the same.")]

@@ -9,10 +9,11 @@
 //! every process comes to the same controller; a larger learning rate, since a search has hundreds
 //! of networks and not 12,800; and networks that are known are drawn again.
 //!
-//! Every process folds all results itself, in about 0.1 ms each: nothing is published.
+//! Every process learns from all results itself: nothing is published.
 
 use std::iter;
 
+use itertools::izip;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -20,7 +21,7 @@ use smart_default::SmartDefault;
 
 use super::{SearchHistory, Strategy};
 use crate::invalid::Invalid;
-use crate::maths::{exp, ln, square, tanh};
+use crate::maths::{exp, ln, pow, square, tanh};
 use crate::seed::{Purpose, generator};
 use crate::space::{Action, Candidate, Space};
 use crate::storage::{AT_RANDOM, Event};
@@ -125,8 +126,8 @@ struct Controller {
     baseline: Option<f64>,
 }
 
-/// Where the weights lie: of the gates (input, forget, output, candidate; each of all units) by
-/// unit for each input and for each unit before, and their bias; of the outputs by unit, and bias.
+/// Where the weights lie: of the gates (input, forget, output, candidate; each of all units) for
+/// each input, for each unit before, and their bias; of the outputs for each unit, and their bias.
 struct Parts {
     recurrent: usize,
     bias: usize,
@@ -186,15 +187,13 @@ impl Controller {
         legal: &[Action],
     ) -> ControllerStep {
         let (units, parts) = (self.units(), self.parts());
-        let mut gates = vec![0.0; 4 * units];
-        for (gate, sum) in gates.iter_mut().enumerate() {
-            *sum = self.weights[parts.bias + gate] + self.weights[4 * units * input + gate];
-            if let Some(before) = before {
-                let row = parts.recurrent + gate * units;
-                *sum += dot(&self.weights[row..row + units], &before.hidden);
-            }
-            *sum = if gate < 3 * units { sigmoid(*sum) } else { tanh(*sum) };
+        let mut gates = self.weights[parts.bias..parts.output].to_vec();
+        add(&mut gates, 1.0, &self.weights[4 * units * input..]);
+        for (unit, &hidden) in before.iter().flat_map(|before| before.hidden.iter().enumerate()) {
+            add(&mut gates, hidden, &self.weights[parts.recurrent + 4 * units * unit..]);
         }
+        gates[..3 * units].iter_mut().for_each(|gate| *gate = 1.0 / (1.0 + exp(-*gate)));
+        gates[3 * units..].iter_mut().for_each(|gate| *gate = tanh(*gate));
         let mut cell = vec![0.0; units];
         let mut hidden = vec![0.0; units];
         for unit in 0..units {
@@ -202,16 +201,13 @@ impl Controller {
             cell[unit] = admit * new + keep * before.map_or(0.0, |before| before.cell[unit]);
             hidden[unit] = show * tanh(cell[unit]);
         }
+        let mut logits = self.weights[parts.output_bias..].to_vec();
+        for (unit, &hidden) in hidden.iter().enumerate() {
+            add(&mut logits, hidden, &self.weights[parts.output + self.actions.len() * unit..]);
+        }
         let number = |action: &Action| self.actions.iter().position(|other| other == action);
-        let mut policy: Vec<_> = legal
-            .iter()
-            .filter_map(number)
-            .map(|action| {
-                let row = parts.output + action * units;
-                let bias = self.weights[parts.output_bias + action];
-                (action, bias + dot(&self.weights[row..row + units], &hidden))
-            })
-            .collect();
+        let legal = legal.iter().filter_map(number);
+        let mut policy: Vec<_> = legal.map(|action| (action, logits[action])).collect();
         let most = policy.iter().map(|&(_, logit)| logit).fold(f64::NEG_INFINITY, f64::max);
         policy.iter_mut().for_each(|(_, logit)| *logit = exp(*logit - most));
         let sum: f64 = policy.iter().map(|&(_, weight)| weight).sum();
@@ -271,14 +267,15 @@ impl Controller {
         self.baseline = Some(decay * baseline + (1.0 - decay) * reward);
         let gradient = self.gradient(&self.replay(space, layers));
         self.updates += 1;
-        let unbiased = DECAYS.map(|decay| 1.0 - libm::pow(decay, f64::from(self.updates)));
-        for (place, slope) in gradient.into_iter().enumerate() {
+        let unbiased = DECAYS.map(|decay| 1.0 - pow(decay, f64::from(self.updates)));
+        let ([means, variances], rate) = (&mut self.moments, self.params.learning_rate);
+        for (weight, slope, mean, variance) in izip!(&mut self.weights, gradient, means, variances)
+        {
             let slope = (reward - baseline) * slope;
-            let [mean, variance] = &mut self.moments;
-            mean[place] = DECAYS[0] * mean[place] + (1.0 - DECAYS[0]) * slope;
-            variance[place] = DECAYS[1] * variance[place] + (1.0 - DECAYS[1]) * square(slope);
-            let [mean, variance] = [mean[place] / unbiased[0], variance[place] / unbiased[1]];
-            self.weights[place] += self.params.learning_rate * mean / (variance.sqrt() + 1e-8);
+            *mean = DECAYS[0] * *mean + (1.0 - DECAYS[0]) * slope;
+            *variance = DECAYS[1] * *variance + (1.0 - DECAYS[1]) * square(slope);
+            let deviation = (*variance / unbiased[1]).sqrt();
+            *weight += rate * (*mean / unbiased[0]) / (deviation + 1e-8);
         }
     }
 
@@ -289,14 +286,16 @@ impl Controller {
         let mut of_hidden = vec![0.0; units];
         let mut of_cell = vec![0.0; units];
         for (number, (step, chosen)) in steps.iter().enumerate().rev() {
+            // 0 for what is not legal.
+            let mut of_logits = vec![0.0; self.actions.len()];
             for &(action, probability) in &step.policy {
-                let slope = f64::from(u8::from(action == *chosen)) - probability;
-                gradient[parts.output_bias + action] += slope;
-                let row = parts.output + action * units;
-                for unit in 0..units {
-                    gradient[row + unit] += slope * step.hidden[unit];
-                    of_hidden[unit] += slope * self.weights[row + unit];
-                }
+                of_logits[action] = f64::from(u8::from(action == *chosen)) - probability;
+            }
+            add(&mut gradient[parts.output_bias..], 1.0, &of_logits);
+            for unit in 0..units {
+                let row = parts.output + of_logits.len() * unit;
+                add(&mut gradient[row..], step.hidden[unit], &of_logits);
+                of_hidden[unit] += dot(&self.weights[row..], &of_logits);
             }
             let before = number.checked_sub(1).map(|before| &steps[before].0);
             let mut of_sums = vec![0.0; 4 * units];
@@ -312,16 +311,13 @@ impl Controller {
                 of_sums[3 * units + unit] = of_cell[unit] * admit * (1.0 - square(new));
                 of_cell[unit] *= keep;
             }
-            of_hidden.fill(0.0);
-            for (gate, slope) in of_sums.into_iter().enumerate() {
-                gradient[parts.bias + gate] += slope;
-                gradient[4 * units * step.input + gate] += slope;
-                let Some(before) = before else { continue };
-                let row = parts.recurrent + gate * units;
-                for unit in 0..units {
-                    gradient[row + unit] += slope * before.hidden[unit];
-                    of_hidden[unit] += slope * self.weights[row + unit];
-                }
+            add(&mut gradient[parts.bias..], 1.0, &of_sums);
+            add(&mut gradient[4 * units * step.input..], 1.0, &of_sums);
+            for (unit, &hidden) in before.iter().flat_map(|before| before.hidden.iter().enumerate())
+            {
+                let row = parts.recurrent + 4 * units * unit;
+                add(&mut gradient[row..], hidden, &of_sums);
+                of_hidden[unit] = dot(&self.weights[row..], &of_sums);
             }
         }
         gradient
@@ -335,13 +331,14 @@ fn log_probability(steps: &[(ControllerStep, usize)]) -> f64 {
     steps.iter().map(of).sum()
 }
 
-/// In the order of the terms.
-fn dot(left: &[f64], right: &[f64]) -> f64 {
-    left.iter().zip(right).map(|(left, right)| left * right).sum()
+/// As many as the shorter has.
+fn add(to: &mut [f64], factor: f64, values: &[f64]) {
+    to.iter_mut().zip(values).for_each(|(to, value)| *to += factor * value);
 }
 
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + exp(-x))
+/// Of as many as the shorter has, summed in their order.
+fn dot(left: &[f64], right: &[f64]) -> f64 {
+    left.iter().zip(right).map(|(left, right)| left * right).sum()
 }
 
 #[cfg(test)]
