@@ -57,7 +57,7 @@ impl ValidConfig {
         (stopped > 0 || is_search && self.space.mask().is_some()).then(|| {
             format!(
                 "`training.recorded` has {recorded} of the {} networks of `search_space`, and no \
-                 others are legal ({stopped} were stopped, so that their curves are cut)",
+                 others are legal ({stopped} more were stopped: their curves are cut, so they count as missing)",
                 all.count_architectures()
             )
         })

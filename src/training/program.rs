@@ -24,15 +24,16 @@ use super::timeouts::{Awaited, Deadline, Timeouts};
 use super::trainer::{Interrupt, TICK, Trainer, TrainingEnd, TrainingError};
 
 /// Returns the trainer that the recipe of `rehearsal` (a request of 0 epochs) asks for, ready to
-/// train here, and where it trains, if it says so. The signals of `interrupt` end a training. One
-/// with a `recording` answers from it.
+/// train here, and where it trains, if it says so. The signals of `interrupt` end a training.
+/// `recording`: what the trainer `recorded` answers from.
 pub(crate) fn start_trainer(
     rehearsal: &Request,
     recording: Option<&Arc<RecordedTrainings>>,
     interrupt: Interrupt,
 ) -> Result<(Box<dyn Trainer>, Option<String>), TrainingError> {
     let recipe = &rehearsal.recipe;
-    if let Some(recording) = recording {
+    if recipe.trainer == TrainerKind::Recorded {
+        let recording = recording.expect("read when the experiment was opened");
         return Ok((Box::new(RecordedTrainer(recording.clone())), None));
     }
     let Some(mut trainer) = ProgramTrainer::of(recipe, interrupt.clone())? else {

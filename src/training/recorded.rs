@@ -28,7 +28,7 @@ use super::protocol::{EpochReport, Request};
 use super::trainer::{Trainer, TrainingEnd, TrainingError};
 use crate::invalid::Invalid;
 use crate::outcome::Accuracy;
-use crate::regular_file::LARGE;
+use crate::regular_file::{LARGE, NotAFile};
 use crate::seed::{self, Purpose};
 use crate::space::{Architecture, Space};
 
@@ -188,8 +188,8 @@ fn unpacked(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
         return Ok(bytes);
     }
     let mut text = Vec::new();
-    MultiGzDecoder::new(&*bytes).take(LARGE).read_to_end(&mut text)?;
-    Ok(text)
+    let read = MultiGzDecoder::new(&*bytes).take(LARGE + 1).read_to_end(&mut text)?;
+    if read as u64 > LARGE { Err(NotAFile::TooLarge(LARGE).into()) } else { Ok(text) }
 }
 
 /// Answers at once with what was recorded of the architecture, times included. Of several trainings
@@ -220,5 +220,83 @@ impl Trainer for RecordedTrainer {
         // Whatever came after the epochs that are asked for; a first one may have been the last.
         let is_whole = curve.last().is_some_and(|it| it.epoch >= request.epochs.max(2));
         Ok(if is_whole { TrainingEnd::Done } else { end.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::fixture::{request, request_for};
+    use super::*;
+    use crate::space::{DataShape, SpaceParams};
+
+    const HEADER: &str = "seconds,architecture,event,reason,start,epoch,validation_accuracy\n";
+
+    fn space() -> Space {
+        let image = DataShape { size: 32, channels: 3, classes: 10 };
+        SpaceParams::default().check(image).unwrap()
+    }
+
+    fn read(text: &str) -> Result<RecordedTrainings, Invalid> {
+        let mut trainings = RecordedTrainings::default();
+        let bytes = format!("{HEADER}{text}").into_bytes();
+        trainings.add(bytes, Path::new("curves.csv"), &space()).map(|()| trainings)
+    }
+
+    /// The answer to a request of so many epochs: epochs with start and accuracy, and the end.
+    fn answer(text: &str, epochs: u32) -> (Vec<(u32, u32, f64)>, TrainingEnd) {
+        let mut trainer = RecordedTrainer(Arc::new(read(text).unwrap()));
+        let (request, mut reports) = (request_for("[SM(10)]", epochs), Vec::new());
+        let end = trainer.train(&request, Path::new("unused"), &mut |report| {
+            assert_eq!(report.seconds, Some(0.25));
+            reports.push((report.start, report.epoch, report.validation_accuracy.unwrap()));
+            ControlFlow::Continue(())
+        });
+        (reports, end.unwrap())
+    }
+
+    /// Diverges after its second start's third epoch.
+    const FAILED: &str = "0.25,[SM(10)],failed,is NaN,1,1,0.1\n0.25,[SM(10)],failed,is NaN,2,1,0.3\n\
+                          0.25,[SM(10)],failed,is NaN,2,2,0.5\n0.25,[SM(10)],failed,is NaN,2,3,0.4\n";
+
+    #[test]
+    fn every_start_is_told_and_a_failure_after_the_last_epoch_is_none() {
+        let all = [(1, 1, 0.1), (2, 1, 0.3), (2, 2, 0.5), (2, 3, 0.4)];
+        let failed = TrainingEnd::Failed { reason: "is NaN".into() };
+        assert_eq!(answer(FAILED, 4), (all.to_vec(), failed));
+        assert_eq!(answer(FAILED, 3), (all.to_vec(), TrainingEnd::Done));
+        assert_eq!(answer(FAILED, 2), (all[..3].to_vec(), TrainingEnd::Done));
+    }
+
+    #[test]
+    fn a_training_without_an_epoch_is_one() {
+        let text = format!("{FAILED},[ SM(10) ],out_of_memory,,,,\n");
+        let trainings = read(&text).unwrap();
+        let ends: Vec<_> = trainings.trainings["[SM(10)]"].iter().map(|it| &it.end).collect();
+        assert_eq!(*ends[1], TrainingEnd::OutOfMemory { peak_bytes: None });
+        assert_eq!(trainings.trainings["[SM(10)]"][1].curve, []);
+    }
+
+    #[test]
+    fn what_is_not_recorded_is_not_trained() {
+        let mut trainer = RecordedTrainer(Arc::new(read(FAILED).unwrap()));
+        let refused = trainer.train(&request(2), Path::new("unused"), &mut |_| unreachable!());
+        assert!(refused.unwrap_err().is_refusal());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            cells in prop::collection::vec("[-0-9.eN]{0,4}", 3),
+            is_packed: bool,
+        ) {
+            let packed = [&[0x1f, 0x8b][..], &bytes].concat();
+            let bytes = if is_packed { packed } else { bytes };
+            let mut trainings = RecordedTrainings::default();
+            let _ = trainings.add(bytes, Path::new("any"), &space());
+            let _ = read(&format!("0.25,[SM(10)],trained,,{}\n", cells.join(",")));
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::ops::init::{check_initial_weights, final_list, images_of, load};
 use crate::ops::journal::Journal;
 use crate::ops::list::{adapted, ranked, read, select};
 use crate::ops::train::host;
-use crate::ops::{Experiment, Refusal, status};
+use crate::ops::{Experiment, Refusal, recording, status};
 use crate::q_learning::Epsilon;
 use crate::report::finals::{FinalNetwork, FinalRepeat, NetworkRole, SearchFacts, Selection};
 use crate::report::{ArchitectureRecord, Ledger, by_iteration};
@@ -130,7 +130,7 @@ impl Networks {
         if !path.exists() {
             let mut networks = Self::choose(parent, options)?;
             // What cannot be trained is refused before anything is made.
-            check_initial_weights(&networks.validate_config(parent)?.check()?)?;
+            check_initial_weights(&recording::checked(networks.validate_config(parent)?)?)?;
             networks.copy_weights(path.parent().unwrap_or(path))?;
             sealed::publish_once(path, &networks)?;
         }
