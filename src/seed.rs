@@ -28,6 +28,8 @@ pub enum Purpose {
     Audit,
     /// Orders and fits of a simulation over recorded curves.
     Simulation,
+    /// Seeds drawn again for the interval of a median.
+    Resample,
 }
 
 /// `part` is what happens more than once in an iteration: the draw, the epoch, the start.

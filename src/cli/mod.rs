@@ -6,6 +6,7 @@
 //! `export`. Results go to stdout, everything else to stderr (`printer`, `progress`).
 
 mod args;
+mod benchmark;
 mod checks;
 mod config;
 mod exchange;
@@ -84,6 +85,7 @@ enum Command {
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
+    Benchmark(benchmark::BenchmarkArgs),
     Import(exchange::ImportArgs),
     Export(exchange::ExportArgs),
     Config(config::ConfigArgs),
@@ -96,10 +98,12 @@ impl Command {
         check_clock()?;
         keep_running_at_file_size_limit()?;
         // They may fit or read a predictor, or read many curves or pictures at once.
-        use Command::{Config, Finalize, Init, Reduce, Run, Simulate, Status, Train, Verify};
+        use Command::{
+            Benchmark, Config, Finalize, Init, Reduce, Run, Simulate, Status, Train, Verify,
+        };
         let fits = matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_));
         let fits = fits || matches!(self, Finalize(_));
-        if fits || matches!(self, Simulate(_) | Init(_) | Config(_)) {
+        if fits || matches!(self, Simulate(_) | Init(_) | Config(_) | Benchmark(_)) {
             start_threads()?;
         }
         let done = match self {
@@ -108,6 +112,7 @@ impl Command {
             Self::Import(args) => return exchange::run_import(args, printer),
             Self::Export(args) => exchange::run_export(&args, printer),
             Self::Simulate(args) => simulate::run(&args, given, printer),
+            Self::Benchmark(args) => benchmark::run(args, printer),
             Self::Init(args) => config::init(args, trust, printer),
             Self::Run(args) => train::run_search(args, trust, printer),
             Self::Submit(args) => rounds::run_submit(args, trust, printer),

@@ -5,6 +5,7 @@
 //!
 //! Used by `cli` and `simulate`.
 
+pub mod benchmark;
 pub mod doctor;
 mod experiment;
 pub mod export;

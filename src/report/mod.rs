@@ -3,8 +3,9 @@
 //! Made of [`SearchData`], which `ops` reads; writing, printing and the clock are its caller's.
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
-//! [`finals`]: the long trainings after the search.
+//! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared.
 
+pub mod benchmark;
 pub mod certificate;
 pub mod finals;
 #[cfg(test)]

@@ -27,6 +27,7 @@ use sha2::{Digest, Sha256};
 use super::protocol::{EpochReport, Request};
 use super::trainer::{Trainer, TrainingEnd, TrainingError};
 use crate::invalid::Invalid;
+use crate::maths::mean;
 use crate::outcome::Accuracy;
 use crate::regular_file::{LARGE, NotAFile};
 use crate::seed::{self, Purpose};
@@ -174,6 +175,17 @@ impl RecordedTrainings {
 
     pub fn sha256(&self) -> String {
         format!("{:x}", self.hasher.clone().finalize())
+    }
+
+    /// What is true of each network: the mean over its trainings of the best validation accuracy,
+    /// 0 of one without any.
+    pub fn accuracies(&self) -> impl Iterator<Item = (&String, f64)> {
+        let best = |training: &RecordedTraining| {
+            let last_start = training.curve.last().map(|last| last.start);
+            let epochs = training.curve.iter().filter(|epoch| Some(epoch.start) == last_start);
+            epochs.filter_map(|epoch| epoch.validation_accuracy).fold(0.0, f64::max)
+        };
+        self.trainings.iter().map(move |(name, all)| (name, mean(all.iter().map(best))))
     }
 
     /// Those of the space that it was read with, in the order of their names.

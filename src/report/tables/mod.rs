@@ -9,6 +9,7 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 
+mod benchmark;
 mod cell;
 mod curves;
 mod early_stopping;
@@ -22,6 +23,7 @@ mod spreadsheet;
 mod table;
 
 use super::search::SearchData;
+pub use benchmark::of_comparison;
 pub use cell::without_absolute_paths;
 pub use finals::of_finals;
 pub use table::{Settled, TableSet};
