@@ -1,9 +1,10 @@
 //! Recordings: read for the trainer `recorded`, and written from an experiment.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use itertools::Itertools;
 
 use crate::config::{ExperimentConfig, ValidConfig};
 use crate::ops::Refusal;
@@ -23,7 +24,7 @@ pub fn checked(config: ExperimentConfig) -> Result<ValidConfig> {
         trainings.stopped += stopped;
         trainings.add(text, path, &space)?;
     }
-    trainings.check(config.training.epochs)?;
+    trainings.check(&config.training)?;
     Ok(config.check_with(Some(Arc::new(trainings)))?)
 }
 
@@ -31,10 +32,12 @@ pub fn checked(config: ExperimentConfig) -> Result<ValidConfig> {
 pub fn check_unchanged(config: &ValidConfig, sha256: Option<&String>) -> Result<()> {
     let found = config.recording.as_ref().map(|trainings| trainings.sha256());
     if found.as_ref() != sha256 {
+        let path = |path: &PathBuf| format!("`{}`", path.display());
         bail!(Refusal::Usage(format!(
-            "`training.recorded` has changed since the experiment was created: the checksum of {:?} \
-             is {} and was {} (restore it, or make a new experiment)",
-            config.recipe.recorded,
+            "the recording {} has changed since the experiment was created: its checksum is `{}`, \
+             and was `{}` (restore it; of an experiment that goes on `metaqnn export EXPERIMENT \
+             FILE --recorded` keeps what is there)",
+            config.recipe.recorded.iter().map(path).join(", "),
             found.unwrap_or_default(),
             sha256.map_or("", String::as_str),
         )));

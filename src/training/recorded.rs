@@ -21,10 +21,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
+use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::protocol::{EpochReport, Request};
+use super::recipe::Recipe;
 use super::trainer::{Trainer, TrainingEnd, TrainingError};
 use crate::invalid::Invalid;
 use crate::maths::mean;
@@ -158,19 +160,21 @@ impl RecordedTrainings {
         Ok(())
     }
 
-    /// Checks that networks of the space can be trained from it for so many epochs.
-    pub fn check(&self, epochs: u32) -> Result<(), Invalid> {
-        let (networks, illegal) = (self.trainings.len(), self.illegal);
-        let allowed = format!(
-            "{illegal} other trainings are not of `search_space`: a search needs two networks (is \
-             it the recording of another space?)"
-        );
-        let found = format!("{networks} network{}", if networks == 1 { "" } else { "s" });
-        Invalid::unless(networks > 1, "training.recorded", found, &allowed)?;
+    /// Checks that a search can be made of it.
+    pub fn check(&self, recipe: &Recipe) -> Result<(), Invalid> {
+        let allowed = match self.trainings.len() {
+            0 => format!(
+                "none of its {} trainings is of `search_space`: is it the recording of another one?",
+                self.illegal
+            ),
+            _ => "it has one network of `search_space`, and a search needs two".to_owned(),
+        };
+        let paths = recipe.recorded.iter().map(|path| path.display()).join(", ");
+        Invalid::unless(self.trainings.len() > 1, "training.recorded", paths, &allowed)?;
         let done = self.trainings.values().flatten().filter(|it| it.end == TrainingEnd::Done);
         let least = done.map(RecordedTraining::epochs).min().unwrap_or(u32::MAX);
         let allowed = format!("`training.trainer` is `recorded`: at most {least}, those recorded");
-        Invalid::unless(epochs <= least, "training.epochs", epochs, &allowed)
+        Invalid::unless(recipe.epochs <= least, "training.epochs", recipe.epochs, &allowed)
     }
 
     pub fn sha256(&self) -> String {

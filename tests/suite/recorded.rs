@@ -182,10 +182,16 @@ fn what_is_no_recording_is_refused_before_anything_is_made() {
         ("epochs: 1, recorded: [gone.csv]", "gone.csv` is not there"),
         ("epochs: 1, recorded: [rewards.csv]", "has no learning curves: "),
         ("epochs: 1, recorded: [empty.csv]", "has no learning curves;"),
-        ("epochs: 1, recorded: [single.csv]", "`training.recorded` is `1 network` ("),
+        (
+            "epochs: 1, recorded: [single.csv]",
+            "single.csv` (it has one network of `search_space`, and a search needs two)",
+        ),
         ("epochs: 1, recorded: [gap.csv]", "the epochs of a start do not count from 1"),
         ("epochs: 1, recorded: [percent.csv]", "accuracy `50` is outside [0, 1]"),
-        ("epochs: 1, recorded: [foreign.csv]", "2 other trainings are not of `search_space`"),
+        (
+            "epochs: 1, recorded: [foreign.csv]",
+            "foreign.csv` (none of its 2 trainings is of `search_space`: is it",
+        ),
         ("epochs: 5, recorded: [all.csv.gz]", "`training.epochs` is `5` ("),
     ] {
         let file = configure(&one, "bad", "{kind: random, architectures: 5}", training);
