@@ -157,11 +157,12 @@ watcher.look()
 rows = list(csv.DictReader(io.StringIO(watcher.rows.decode())))
 results, known = {}, set()
 for row in rows:
-    if row["event"] == "claimed" and row["architecture"] in known:
+    trained = row["architecture"], row["repeat"]
+    if row["event"] == "claimed" and trained in known:
         violations.append(f"iteration {row['iteration']} was claimed after {row['architecture']} had a result")
     if row["event"] in RESULTS:
         results[int(row["iteration"]), row["event"]] = row
-        known.add(row["architecture"])
+        known.add(trained)
 for missing in sorted(reported - set(results)):
     violations.append(f"a worker reported iteration {missing[0]} ({missing[1]}), which is not in the log")
 numbers = sorted({int(row["iteration"]) for row in rows if row["iteration"]})
