@@ -7,7 +7,7 @@
 
 use std::f64::consts::SQRT_2;
 
-pub use libm::{cos, exp, log as ln, log10, pow, tanh};
+pub use libm::{cos, exp, log as ln, log10, pow, sin, tanh};
 use statrs::function::evaluate::polynomial;
 
 pub fn square(x: f64) -> f64 {

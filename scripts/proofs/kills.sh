@@ -54,7 +54,7 @@ kills_workers() { kills_over workers "${KILLS:-1000}" 1200; }
 
 kills_strategies() {
   local kind networks='"[SM(10)]", "[GAP(10), SM(10)]", "[C(8,3,1), SM(10)]", "[C(8,3,1), P(2,2), SM(10)]"'
-  for kind in ${STRATEGIES:-q_learning exploit_best evolution policy_gradient random exhaustive list}; do
+  for kind in ${STRATEGIES:-q_learning exploit_best evolution bayesian policy_gradient random exhaustive list}; do
     case $kind in
     # All of its space, which holds so many.
     exhaustive) set -- 1025 ", filters: [8], kernels: [3], fc_widths: [16]" "{kind: exhaustive}" ;;

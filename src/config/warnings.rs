@@ -15,7 +15,7 @@ impl ValidConfig {
     pub fn warnings(&self) -> Vec<String> {
         let others = [
             self.of_schedule(),
-            self.of_population(),
+            self.of_scaled(),
             self.of_first_epoch(),
             self.of_decay(),
             self.of_recording(),
@@ -155,15 +155,17 @@ impl ValidConfig {
         ))
     }
 
-    fn of_population(&self) -> Option<String> {
-        let (given, taken) = (self.config.strategy.evolution, self.strategy.evolution);
-        (given != taken).then(|| {
-            format!(
-                "`strategy.evolution.population` is {}, more than a fifth of the networks of the \
-                 search: it is {} here, and `sample` {} instead of {} (lower both, or train more)",
-                given.population, taken.population, taken.sample, given.sample
-            )
-        })
+    fn of_scaled(&self) -> Option<String> {
+        let [given, taken] = [&self.config.strategy, &*self.strategy];
+        let scaled = [
+            ("evolution.population", given.evolution.population, taken.evolution.population),
+            ("bayesian.burn_in", given.bayesian.burn_in, taken.bayesian.burn_in),
+        ];
+        let (key, given, taken) = scaled.into_iter().find(|(_, given, taken)| given != taken)?;
+        Some(format!(
+            "`strategy.{key}` is {given}, more than a fifth of the networks of the search: it is \
+             {taken} here (lower it, or train more)"
+        ))
     }
 
     fn of_first_epoch(&self) -> Option<String> {
@@ -311,17 +313,24 @@ mod tests {
     }
 
     #[test]
-    fn a_population_too_large_for_the_search_is_scaled_and_warned_of() {
+    fn what_is_too_large_for_the_search_is_scaled_and_warned_of() {
         const EVOLUTION: &str = "strategy.kind=evolution";
         assert_eq!(warnings(&[EVOLUTION]), [""; 0]);
         assert_eq!(
             only(&[EVOLUTION, "strategy.architectures=200"]),
             "`strategy.evolution.population` is 100, more than a fifth of the networks of the \
-             search: it is 40 here, and `sample` 10 instead of 25 (lower both, or train more)"
+             search: it is 40 here (lower it, or train more)"
         );
         // The space holds 14.
         let [_, small] = &warnings(&[EVOLUTION, "search_space.max_layers=1"])[..] else { panic!() };
-        assert!(small.contains("it is 3 here, and `sample` 1 instead of 25"), "{small}");
+        assert!(small.contains("it is 3 here"), "{small}");
+        let [.., few] = &warnings(&["strategy.kind=bayesian", "strategy.architectures=20"])[..]
+        else {
+            panic!()
+        };
+        assert!(
+            few.starts_with("`strategy.bayesian.burn_in` is 10, ") && few.contains("is 4 here")
+        );
     }
 
     #[test]

@@ -6,10 +6,12 @@
 //!
 //! Pure: nothing here reads a file, a clock or a generator of its own.
 
+mod bayesian;
 mod edits;
 mod evolution;
 mod exhaustive;
 mod exploit_best;
+mod gaussian_process;
 mod list;
 #[cfg(test)]
 mod made_up_search;

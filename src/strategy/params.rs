@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::Strategy;
+use super::bayesian::{Bayesian, BayesianParams};
 use super::evolution::{Evolution, EvolutionParams};
 use super::exhaustive::{Exhaustive, MOST_NETWORKS};
 use super::exploit_best::{ExploitBest, ExploitBestParams};
@@ -27,6 +28,7 @@ pub struct StrategyParams {
     pub architectures: Option<u64>,
     pub list: ListParams,
     pub evolution: EvolutionParams,
+    pub bayesian: BayesianParams,
     pub exploit_best: ExploitBestParams,
     pub policy_gradient: PolicyGradientParams,
 }
@@ -41,6 +43,7 @@ pub enum StrategyKind {
     List,
     Random,
     PolicyGradient,
+    Bayesian,
     Exhaustive,
     Evolution,
     ExploitBest,
@@ -112,6 +115,7 @@ impl StrategyParams {
         let schedule = schedule.clone().check()?;
         self.evolution.check()?;
         self.exploit_best.check()?;
+        self.bayesian.check()?;
         let list = match kind {
             StrategyKind::List => Some(self.list.check(space)?),
             _ => {
@@ -145,14 +149,17 @@ impl StrategyParams {
             true => schedule,
             false => EpsilonSchedule::of_networks(networks)?,
         };
-        let evolution = match kind {
+        let of_space = || u64::try_from(space.count_architectures()).unwrap_or(u64::MAX);
+        let params = match kind {
             StrategyKind::Evolution => {
-                let all = u64::try_from(space.count_architectures()).unwrap_or(u64::MAX);
-                self.evolution.scaled(networks.min(all))
+                let evolution = self.evolution.scaled(networks.min(of_space()));
+                Self { evolution, ..self }
             }
-            _ => self.evolution,
+            StrategyKind::Bayesian => {
+                Self { bayesian: self.bayesian.scaled(networks.min(of_space())), ..self }
+            }
+            _ => self,
         };
-        let params = Self { evolution, ..self };
         Ok(ValidStrategyParams { params, list: list.map(Arc::new), schedule })
     }
 }
@@ -191,6 +198,7 @@ impl ValidStrategyParams {
             (StrategyKind::PolicyGradient, _) => {
                 Box::new(PolicyGradient::new(self.policy_gradient.clone(), seed))
             }
+            (StrategyKind::Bayesian, _) => Box::new(Bayesian::new(self.bayesian)),
             (StrategyKind::Exhaustive, _) => Box::<Exhaustive>::default(),
             (StrategyKind::Evolution, _) => Box::new(Evolution(self.evolution)),
             (StrategyKind::ExploitBest, _) => Box::new(ExploitBest(self.exploit_best)),

@@ -15,8 +15,9 @@ early_stopping: {enabled: false}
 ";
 
 /// Without epsilons; all draw from the space above.
-const SEARCHES: [&str; 3] = [
+const SEARCHES: [&str; 4] = [
     "{kind: random, architectures: 12}",
+    "{kind: bayesian, architectures: 12}",
     "{kind: evolution, architectures: 12}",
     "{kind: policy_gradient, architectures: 12}",
 ];
@@ -139,6 +140,7 @@ fn what_no_strategy_can_do_is_refused_before_anything_is_made() {
     refused("{kind: random, architectures: 0}", "max_layers: 3", "`strategy.architectures` is `0`");
     refused("{kind: greedy}", "max_layers: 3", "unknown value `greedy`");
     refused("{kind: evolution, evolution: {sample: 0}}", "max_layers: 3", "must be 1 to 10000");
+    refused("{kind: bayesian, bayesian: {burn_in: 1}}", "max_layers: 3", "must be 2 to 1000");
     refused("{kind: exploit_best, exploit_best: {share: 1.5}}", "max_layers: 3", "must be 0 to 1");
     refused("{kind: exploit_best, architectures: 5}", "max_layers: 3", "leave it null");
     refused("{kind: random, list: {repeats: 2}}", "max_layers: 3", "only `strategy.kind: list`");
