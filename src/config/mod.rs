@@ -134,11 +134,11 @@ impl ExperimentConfig {
         for (key, text) in self.training.named_networks() {
             check_name_of_network(key, text, &space)?;
         }
+        let strategy = self.strategy.clone().check(&space, &self.epsilon_schedule)?;
         if self.final_training != FinalTrainingParams::default() {
             let last = self.final_config(Vec::new()).and_then(Self::check);
             last.map_err(|problem| ConfigError::FinalTraining(Box::new(problem)))?;
         }
-        let strategy = self.strategy.clone().check(&space, &self.epsilon_schedule)?;
         Ok(ValidConfig {
             data: self.data.clone().check()?,
             space,
