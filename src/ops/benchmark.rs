@@ -129,7 +129,7 @@ pub fn benchmark(
     })?;
     found.sort_by_key(|(contender, search)| (*contender, search.seed));
     let found = found.into_iter().map(|(_, search)| search).collect();
-    let best = searches.accuracies.values().sorted_by(|a, b| b.total_cmp(a)).take(3).last();
+    let best = searches.accuracies.values().sorted_by(|a, b| b.total_cmp(a)).take(3).next_back();
     let comparison = Comparison::of(found, networks, best.copied().unwrap_or_default());
     let figure = ("benchmark.svg".to_owned(), comparison.figure());
     let tables = of_comparison(&comparison).files.into_iter().map(|file| (file.name, file.text));

@@ -292,10 +292,10 @@ impl Controller {
                 of_logits[action] = f64::from(u8::from(action == *chosen)) - probability;
             }
             add(&mut gradient[parts.output_bias..], 1.0, &of_logits);
-            for unit in 0..units {
+            for (unit, of_hidden) in of_hidden.iter_mut().enumerate() {
                 let row = parts.output + of_logits.len() * unit;
                 add(&mut gradient[row..], step.hidden[unit], &of_logits);
-                of_hidden[unit] += dot(&self.weights[row..], &of_logits);
+                *of_hidden += dot(&self.weights[row..], &of_logits);
             }
             let before = number.checked_sub(1).map(|before| &steps[before].0);
             let mut of_sums = vec![0.0; 4 * units];

@@ -191,7 +191,7 @@ fn what_is_known_of_the_test_stays_without_models_and_images_but_not_without_its
     fs::write(&cut.0, &cut.1[..200]).unwrap();
     let problem = "damaged outputs (remove it: `metaqnn finalize` makes it again; or put it back";
     experiment.run(&["finalize", "dir", "-q"]).fails_with(3).says(problem);
-    let other = outputs(&experiment).into_iter().last().unwrap();
+    let other = outputs(&experiment).into_iter().next_back().unwrap();
     fs::write(&cut.0, &other.1).unwrap();
     let problem = "npz` holds outputs of another model than `1-validate/models/000";
     assert!(experiment.run(&["verify", "dir"]).fails_with(3).stdout().contains(problem));
