@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use indicatif::HumanDuration;
@@ -61,7 +62,7 @@ fn strategy() -> impl TypedValueParser<Value = StrategyKind> {
 const NOTE_EVERY: Duration = Duration::from_secs(60);
 
 pub fn run(mut args: BenchmarkArgs, printer: &Printer) -> anyhow::Result<()> {
-    let config = init::load(&args.config, &args.settings)?;
+    let config = init::read(&args.config, &args.settings)?;
     if args.strategies.is_empty() {
         args.strategies = searching().collect();
     }
@@ -81,7 +82,8 @@ pub fn run(mut args: BenchmarkArgs, printer: &Printer) -> anyhow::Result<()> {
         }
     };
     let output = args.options.output.display().to_string();
-    let comparison = benchmark(&config.config, &args.strategies, args.options, show)?;
+    let comparison = benchmark(&config, &args.strategies, args.options, show)
+        .with_context(|| format!("benchmark of `{}`", args.config.display()))?;
     if let Some(bar) = &bar {
         bar.finish_and_clear();
     }

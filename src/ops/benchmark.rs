@@ -103,7 +103,10 @@ pub fn benchmark(
     let configs =
         contenders.into_iter().map(|contender| config_of(contender, budget)).collect_vec();
     // All are checked before anything is made.
-    configs.iter().try_for_each(|it| it.clone().check_with(recording.clone()).map(drop))?;
+    let checked = configs.iter().map(|config| config.clone().check_with(recording.clone()));
+    let warnings =
+        checked.map_ok(|it| it.warnings()).flatten_ok().collect::<Result<Vec<_>, _>>()?;
+    warnings.iter().unique().for_each(|warning| log::warn!("{warning}"));
     if options.output.exists() && !options.output.is_dir() {
         bail!(Refusal::no_folder(&options.output));
     }

@@ -24,11 +24,24 @@ use crate::training::{KeptModels, TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, with absolute paths: it means the same from every folder.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
-    absolute(config::load(path, settings).with_context(|| format!("`{}`", path.display()))?, path)
+    checked(read(path, settings)?, path)
+}
+
+/// The same without the checks.
+pub fn read(path: &Path, settings: &[Setting]) -> anyhow::Result<ExperimentConfig> {
+    let config = config::load(path, settings).with_context(|| format!("`{}`", path.display()))?;
+    with_absolute_paths(config, path)
 }
 
 /// The path names the configuration in errors.
-pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
+pub(super) fn absolute(config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
+    checked(with_absolute_paths(config, path)?, path)
+}
+
+fn with_absolute_paths(
+    mut config: ExperimentConfig,
+    path: &Path,
+) -> anyhow::Result<ExperimentConfig> {
     let folder = env::current_dir().context("failed to find the current folder")?;
     let (data, list) = (&mut config.data, &mut config.strategy.list);
     let paths = [&mut data.path, &mut data.cache, &mut list.file, &mut list.from.experiment];
@@ -47,6 +60,10 @@ pub(super) fn absolute(mut config: ExperimentConfig, path: &Path) -> anyhow::Res
     }
     list::fill(&mut config).with_context(|| format!("`{}`", path.display()))?;
     config.training.command = freeze_command(&config.training.command, &folder);
+    Ok(config)
+}
+
+fn checked(config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
     let config = recording::checked(config).with_context(|| format!("`{}`", path.display()))?;
     config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     Ok(config)

@@ -27,11 +27,12 @@ pub(super) fn svg(comparison: &Comparison) -> String {
     let times = (0..=STEPS).map(|step| longest * pow(SPAN, place(step) - 1.0)).collect_vec();
     let bands = all.iter().map(|of| times.iter().map(|at| quartiles(of, *at)).collect_vec());
     let bands = bands.collect_vec();
-    let of = |which: usize| bands.iter().flatten().map(move |band| band[which]);
-    let (low, high) = (of(0).fold(1.0, f64::min), of(2).fold(0.0, f64::max));
+    // What is below it, in the first quarter, lies on the axis: differences are at the end.
+    let low = bands.iter().map(|band| band[STEPS as usize / 4][0]).fold(1.0, f64::min);
+    let high = bands.iter().flatten().map(|band| band[2]).fold(0.0, f64::max);
     let range = (high - low).max(1e-4);
     let x = |step: u32| LEFT + WIDTH * place(step);
-    let y = |accuracy: f64| TOP + HEIGHT * (1.0 - (accuracy - low) / range);
+    let y = |accuracy: f64| TOP + HEIGHT * (1.0 - (accuracy.max(low) - low) / range);
     let line = |points: &mut dyn Iterator<Item = (u32, f64)>| {
         points.map(|(step, at)| format!("{:.1},{:.1}", x(step), y(at))).join(" ")
     };
@@ -71,7 +72,7 @@ pub(super) fn svg(comparison: &Comparison) -> String {
         let _ = write!(
             svg,
             "<polygon points=\"{area}\" fill=\"{colour}\" fill-opacity=\"0.12\"/>\n\
-             <polyline points=\"{middle} \" fill=\"none\" stroke=\"{colour}\"{dashes}/>\n\
+             <polyline points=\"{middle}\" fill=\"none\" stroke=\"{colour}\"{dashes}/>\n\
              <path d=\"M{} {at}H{line_end}\" stroke=\"{colour}\"{dashes}/>\n",
             right + 10.0
         );
