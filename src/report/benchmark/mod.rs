@@ -77,9 +77,12 @@ pub struct SearchCost {
     pub processor_seconds: f64,
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Spent {
-    Networks(usize),
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spent {
+    /// Results of each search.
+    Networks(u64),
+    /// The median that the control needs for so many results.
     Seconds(f64),
 }
 
@@ -87,7 +90,7 @@ impl SimulatedSearch {
     /// What it has found for that much; at its end, where it has ended before.
     fn at(&self, spent: Spent) -> FoundSoFar {
         let results = match spent {
-            Spent::Networks(networks) => networks.min(self.course.len()),
+            Spent::Networks(networks) => self.course.len().min(networks as usize),
             Spent::Seconds(most) => self.course.partition_point(|found| found.seconds <= most),
         };
         results.checked_sub(1).map_or(FoundSoFar::default(), |last| self.course[last])
@@ -132,10 +135,8 @@ fn median(sorted: &[f64]) -> f64 {
 pub struct AtCost {
     /// Of the recorded networks.
     pub share: f64,
-    /// Results of each search; none at equal seconds.
-    pub networks: Option<u64>,
-    /// The median that the control needs for that share; none at equal networks.
-    pub seconds: Option<f64>,
+    #[serde(flatten)]
+    pub spent: Spent,
     pub best: MedianOverSeeds,
     pub top_ten: MedianOverSeeds,
     /// Share of seeds in which it has found a better one than the control, ties half.
@@ -173,26 +174,25 @@ impl Comparison {
         // That without early stopping, where there are two.
         let control = all.iter().filter(is_control).min_by_key(|of| of[0].contender.early_stopping);
         let most = searches.iter().map(|of| of.course.len()).max().unwrap_or_default();
-        let shares = SHARES.map(|share| (share * networks as f64).ceil() as usize);
-        let counts = shares.into_iter().filter(|count| *count < most).chain([most]).collect_vec();
+        let shares = SHARES.map(|share| (share * networks as f64).ceil() as u64);
+        let counts = shares.into_iter().filter(|count| *count < most as u64).chain([most as u64]);
+        let equal_networks = counts.map(|count| (count, Spent::Networks(count))).collect_vec();
         let reference = control.unwrap_or(&all[0]);
-        let seconds = counts.iter().map(|count| {
-            let of = reference.iter().map(|search| search.at(Spent::Networks(*count)).seconds);
-            Spent::Seconds(MedianOverSeeds::of(of).median)
+        let equal_seconds = equal_networks.iter().map(|(count, spent)| {
+            let seconds = reference.iter().map(|search| search.at(*spent).seconds);
+            (*count, Spent::Seconds(MedianOverSeeds::of(seconds).median))
         });
-        let costs = counts.iter().copied().map(Spent::Networks).chain(seconds);
-        let costs = costs.zip(counts.iter().cycle()).collect_vec();
+        let costs = equal_networks.iter().copied().chain(equal_seconds).collect_vec();
         let summary = |of: &[SimulatedSearch]| {
             let over_seeds =
                 |value: &dyn Fn(&SimulatedSearch) -> f64| MedianOverSeeds::of(of.iter().map(value));
             let control = control.filter(|control| control[0].contender != of[0].contender);
-            let at = costs.iter().map(|(spent, count)| AtCost {
-                share: **count as f64 / networks as f64,
-                networks: matches!(spent, Spent::Networks(_)).then_some(**count as u64),
-                seconds: if let Spent::Seconds(it) = spent { Some(*it) } else { None },
-                best: over_seeds(&|search| search.at(*spent).best),
-                top_ten: over_seeds(&|search| search.at(*spent).top_ten),
-                beats_random: control.map(|control| wins(of, control, *spent)),
+            let at = costs.iter().map(|&(count, spent)| AtCost {
+                share: count as f64 / networks as f64,
+                spent,
+                best: over_seeds(&|search| search.at(spent).best),
+                top_ten: over_seeds(&|search| search.at(spent).top_ten),
+                beats_random: control.map(|control| wins(of, control, spent)),
             });
             let to_top_three = |search: &SimulatedSearch| search.seconds_to(third_best);
             let is_endless = |search: &&SimulatedSearch| to_top_three(search).is_infinite();
@@ -221,17 +221,19 @@ impl Comparison {
 
     /// In 80 columns.
     pub fn table(&self) -> String {
-        let interval = |of: &MedianOverSeeds| {
-            vec![percent(of.median), format!("{}-{}", percent(of.low), percent(of.high))]
+        let networks = |at: &&AtCost| matches!(at.spent, Spent::Networks(_));
+        let seconds_of = |at: &&AtCost| !networks(at);
+        let best = |at: &AtCost| {
+            let percent = |share: f64| format!("{:.2}", 100.0 * share);
+            let MedianOverSeeds { median, low, high } = at.best;
+            vec![percent(median), format!("{}-{}", percent(low), percent(high))]
         };
-        let best = |at: &AtCost| interval(&at.best);
         let wins = |at: &AtCost| vec![at.beats_random.map_or("-".into(), |it| format!("{it:.3}"))];
-        let mut lines = Vec::new();
-        let accuracy = "Best true accuracy in %, median over seeds with its 95 % interval";
-        lines.extend(self.block(&format!("{accuracy}\nafter networks"), false, &best));
-        lines.extend(self.block(&format!("{accuracy}\nafter seconds"), true, &best));
-        let title = "Share of seeds with a better network than `random`\nafter seconds";
-        lines.extend(self.block(title, true, &wins));
+        let title = "Best true accuracy in %, median over seeds with its 95 % interval";
+        let mut lines = self.block([title, "after networks"], &networks, &best);
+        lines.extend(self.block([title, "after seconds"], &seconds_of, &best));
+        let title = "Share of seeds with a better network than `random`";
+        lines.extend(self.block([title, "after seconds"], &seconds_of, &wins));
         lines.push("Seconds until one of the three truly best, and what a draw takes".to_owned());
         let heads = ["median", "95 % interval", "never", "wall ms", "CPU ms"];
         let row = |label: &str, [median, interval, never, wall, processor]: [String; 5]| {
@@ -258,26 +260,22 @@ impl Comparison {
     /// At the four greatest costs of one kind, each cell of some lines.
     fn block(
         &self,
-        title: &str,
-        at_seconds: bool,
+        [title, label]: [&str; 2],
+        is_of: &dyn Fn(&&AtCost) -> bool,
         cell: &dyn Fn(&AtCost) -> Vec<String>,
     ) -> Vec<String> {
         let row = |label: &str, cells: &[String]| {
             format!("{label:<25}{}", cells.iter().map(|cell| format!(" {cell:>12}")).join(""))
         };
-        let of = |contender: &'_ ContenderSummary| {
-            let costs = contender.at.iter().filter(|at| at.seconds.is_some() == at_seconds);
-            let costs = costs.cloned().collect_vec();
-            costs[costs.len().saturating_sub(4)..].to_vec()
+        let greatest = |of: usize| self.contenders[of].at.iter().filter(is_of).tail(4);
+        let head = |at: &AtCost| match at.spent {
+            Spent::Networks(count) => count.to_string(),
+            Spent::Seconds(most) => seconds(most),
         };
-        let head = |at: &AtCost| {
-            at.networks.map_or_else(|| seconds(at.seconds.unwrap_or(0.0)), |it| it.to_string())
-        };
-        let (title, label) = title.split_once('\n').unwrap_or((title, ""));
-        let heads = of(&self.contenders[0]).iter().map(head).collect_vec();
+        let heads = greatest(0).map(head).collect_vec();
         let mut lines = vec![title.to_owned(), bold(&row(label, &heads))];
-        for contender in &self.contenders {
-            let cells = of(contender).iter().map(cell).collect_vec();
+        for (number, contender) in self.contenders.iter().enumerate() {
+            let cells = greatest(number).map(cell).collect_vec();
             for line in 0..cells[0].len() {
                 let label = if line == 0 { contender.contender.to_string() } else { String::new() };
                 lines.push(row(&label, &cells.iter().map(|cell| cell[line].clone()).collect_vec()));
@@ -295,10 +293,6 @@ fn wins(of: &[SimulatedSearch], control: &[SimulatedSearch], spent: Spent) -> f6
         if own == control { 0.5 } else { f64::from(u8::from(own > control)) }
     });
     points.sum::<f64>() / of.len() as f64
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.2}", 100.0 * share)
 }
 
 fn seconds(seconds: f64) -> String {
@@ -363,12 +357,12 @@ mod tests {
     fn contenders_are_compared_at_equal_networks_and_at_equal_seconds() {
         let Comparison { contenders, .. } = comparison();
         let [stopping, random, evolution] = &contenders[..] else { panic!("{contenders:?}") };
-        let costs = random.at.iter().map(|at| (at.share, at.networks, at.seconds)).collect_vec();
+        let costs = random.at.iter().map(|at| (at.share, at.spent)).collect_vec();
         let expected = [
-            (0.05, Some(2), None),
-            (0.1, Some(4), None),
-            (0.05, None, Some(2.0)),
-            (0.1, None, Some(4.0)),
+            (0.05, Spent::Networks(2)),
+            (0.1, Spent::Networks(4)),
+            (0.05, Spent::Seconds(2.0)),
+            (0.1, Spent::Seconds(4.0)),
         ];
         assert_eq!(costs, expected);
         // The means of two seeds: (0.5 + 0.25) / 2, (0.5 + 0.75) / 2.

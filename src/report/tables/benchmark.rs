@@ -5,7 +5,7 @@ use itertools::Itertools;
 
 use super::table::*;
 use crate::report::benchmark::{
-    AtCost, Comparison, Contender, ContenderSummary, FoundSoFar, SimulatedSearch,
+    AtCost, Comparison, Contender, ContenderSummary, FoundSoFar, SimulatedSearch, Spent,
 };
 
 #[derive(Deref)]
@@ -55,10 +55,12 @@ pub fn of_comparison(comparison: &Comparison) -> TableSet {
         early_stopping: BOOLEAN, "Whether trainings were stopped early",
             |row| row.of.early_stopping;
         share: SHARE, "Share of the recorded networks";
-        networks: POSITIVE, "Results of each search; empty where seconds are equal";
+        networks: POSITIVE, "Results of each search; empty where seconds are equal",
+            |row| if let Spent::Networks(count) = row.spent { Some(count) } else { None };
         seconds: SECONDS, "Seconds in which random search has as many results (median; of two \
             the one without early stopping; without random search the first strategy); empty \
-            where networks are equal. A search that has ended before counts as it ended";
+            where networks are equal. A search that has ended before counts as it ended",
+            |row| if let Spent::Seconds(most) = row.spent { Some(most) } else { None };
         best: SHARE, "Median over seeds of the best true accuracy", |row| row.best.median;
         best_low: SHARE, "Lower end of its 95 % interval (bootstrap)", |row| row.best.low;
         best_high: SHARE, "Upper end of its 95 % interval", |row| row.best.high;
