@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, mem, thread};
 
@@ -193,18 +193,17 @@ impl Searches {
     fn run(&self, on_search: &impl Fn(SearchesDone)) -> Result<Vec<(usize, SimulatedSearch)>> {
         let pool = ThreadPoolBuilder::new().num_threads(1).use_current_thread().build();
         let _pool = pool.context("cannot start the threads that compute (see `ulimit -u`)")?;
-        let left = || self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = || self.left.lock().expect("nothing panics with it");
         let mut found = Vec::new();
         loop {
-            let next = left().next();
-            let Some((seed, contender)) = next else { return Ok(found) };
+            let Some((seed, contender)) = left().next() else { return Ok(found) };
             let mut config = self.configs[contender].clone();
             config.experiment.seed = config.experiment.seed.wrapping_add(seed);
             let began = Instant::now();
             // After an error the others end with the searches that they are in.
             let search = self.search(config).inspect_err(|_| left().by_ref().for_each(drop))?;
             found.push((contender, search));
-            let mut took = self.took.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut took = self.took.lock().expect("nothing panics with it");
             took[contender].push(began.elapsed().as_secs_f64());
             on_search(self.progress(&took));
         }
