@@ -1,13 +1,13 @@
-# Searches on a real Slurm of four nodes with two fake GPUs each (as root; 11 minutes).
+# Searches on a real Slurm of four nodes with two fake GPUs each (as root; 14 minutes).
 #
 # Cases: end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits
-#        killed_reduces submit_limit refused early_reduce parts waiting_round list (default: all of them)
+#        killed_reduces submit_limit refused early_reduce parts waiting_round list strategies (default: all)
 
 proof() {
   prepare
   own_sandbox
   cases slurm end_to_end by_hand cancel one_task requeue time_limit node_failure two_submits killed_submits \
-    killed_reduces submit_limit refused early_reduce waiting_round list parts -- "$@"
+    killed_reduces submit_limit refused early_reduce waiting_round list strategies parts -- "$@"
 }
 
 # Whoever else has a sandbox keeps it.
@@ -404,6 +404,23 @@ slurm_list() {
   metaqnn submit -q "$dir" >/dev/null
   finishes 120
   [ "$(rounds)" = 2 ] || fail "arrays of five and four tasks were expected"
+}
+
+# A small search of each strategy (STRATEGIES).
+slurm_strategies() {
+  local kind
+  for kind in ${STRATEGIES:-exploit_best evolution bayesian policy_gradient random exhaustive}; do
+    search "$kind" 12 12 0.2 "array_size: 8"
+    set -- --set "strategy.kind=$kind"
+    if [ "$kind" = exhaustive ]; then
+      results=26 # all networks of its space
+      set -- "$@" --set search_space.max_layers=2 --set search_space.filters=[8]
+    fi
+    rm -rf "$dir"
+    metaqnn init -q "$dir.yaml" "$dir" "$@"
+    metaqnn submit -q "$dir" >/dev/null
+    finishes 180
+  done
 }
 
 # Rounds beyond MaxArraySize are arrays one after the other.
