@@ -24,7 +24,8 @@ use crate::training::{KeptModels, TrainerKind, freeze_command};
 
 /// Reads and checks a configuration, with absolute paths: it means the same from every folder.
 pub fn load(path: &Path, settings: &[Setting]) -> anyhow::Result<ValidConfig> {
-    checked(read(path, settings)?, path)
+    let config = config::load(path, settings).with_context(|| format!("`{}`", path.display()))?;
+    absolute(config, path)
 }
 
 /// The same without the checks.
@@ -35,7 +36,10 @@ pub fn read(path: &Path, settings: &[Setting]) -> anyhow::Result<ExperimentConfi
 
 /// The path names the configuration in errors.
 pub(super) fn absolute(config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
-    checked(with_absolute_paths(config, path)?, path)
+    let config = recording::checked(with_absolute_paths(config, path)?);
+    let config = config.with_context(|| format!("`{}`", path.display()))?;
+    config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
+    Ok(config)
 }
 
 fn with_absolute_paths(
@@ -60,12 +64,6 @@ fn with_absolute_paths(
     }
     list::fill(&mut config).with_context(|| format!("`{}`", path.display()))?;
     config.training.command = freeze_command(&config.training.command, &folder);
-    Ok(config)
-}
-
-fn checked(config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
-    let config = recording::checked(config).with_context(|| format!("`{}`", path.display()))?;
-    config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     Ok(config)
 }
 

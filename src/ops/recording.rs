@@ -9,7 +9,7 @@ use itertools::Itertools;
 use crate::config::{ExperimentConfig, ValidConfig};
 use crate::ops::Refusal;
 use crate::regular_file::{self, LARGE};
-use crate::storage::{Curve, Event, ExperimentDir, LogPosition, ReplayLog, Row};
+use crate::storage::{Curve, CurveRow, Event, ExperimentDir, LogPosition, ReplayLog, Row};
 use crate::training::{RecordedEvent, RecordedRow, RecordedTrainings, TrainerKind};
 
 /// Checks a configuration, with the recording that its trainer answers from.
@@ -75,16 +75,17 @@ pub fn written(
         let (Some(attempt), Some(architecture)) = (row.attempt(), &row.architecture) else {
             continue;
         };
-        let of_training = RecordedRow {
+        let row_of = |epoch: Option<&CurveRow>| RecordedRow {
             architecture: architecture.to_string(),
             repeat: row.repeat.unwrap_or(1),
             event,
             reason: row.reason.as_deref().map(str::to_owned),
-            start: None,
-            epoch: None,
-            learning_rate: None,
-            validation_accuracy: None,
-            seconds: None,
+            start: epoch.map(|it| it.start),
+            epoch: epoch.map(|it| it.epoch),
+            learning_rate: epoch.and_then(|it| it.learning_rate),
+            validation_accuracy: epoch.and_then(|it| it.validation_accuracy),
+            // Microseconds are enough, and short.
+            seconds: epoch.and_then(|it| Some((it.seconds? * 1e6).round() / 1e6)),
             trainer,
             parameters: row.parameters,
             macs: row.macs,
@@ -93,19 +94,8 @@ pub fn written(
         let path = dir.curve(attempt);
         // One without an epoch has none.
         let curve = if path.exists() { Curve::read(&path)? } else { Curve::default() };
-        if curve.rows.is_empty() {
-            writer.serialize(&of_training)?;
-        }
-        for epoch in curve.rows {
-            writer.serialize(RecordedRow {
-                start: Some(epoch.start),
-                epoch: Some(epoch.epoch),
-                learning_rate: epoch.learning_rate,
-                validation_accuracy: epoch.validation_accuracy,
-                // Microseconds are enough, and short.
-                seconds: epoch.seconds.map(|seconds| (seconds * 1e6).round() / 1e6),
-                ..of_training.clone()
-            })?;
+        for epoch in curve.rows.iter().map(Some).pad_using(1, |_| None) {
+            writer.serialize(row_of(epoch))?;
         }
     }
     let stopped = log.iter().filter(|row| row.event == Event::Stopped).count();

@@ -13,22 +13,18 @@
 //! So they follow from the log, and every process finds them for itself, in a tenth of a second
 //! since [`FIT_POINTS`] bounds the work; nothing is stored.
 
-use std::iter;
-
 use indexmap::IndexMap;
 use itertools::Itertools;
-use rand::Rng;
+use rand::seq::IndexedRandom;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::edits::edit_of_result;
 use super::gaussian_process::{Expectation, GaussianProcess};
-use super::{SearchHistory, Strategy};
-use crate::invalid::Invalid;
+use super::{Draw, SearchHistory, Strategy};
 use crate::q_learning::{Epsilon, sample_trajectory};
 use crate::space::{Architecture, Candidate, Space};
-use crate::storage::AT_RANDOM;
 
 /// Results from which hyperparameters are found: the best and the newest.
 const FIT_POINTS: usize = 128;
@@ -52,12 +48,6 @@ pub struct BayesianParams {
 }
 
 impl BayesianParams {
-    pub(super) fn check(self) -> Result<(), Invalid> {
-        Invalid::unless_in(2..=1_000, "strategy.bayesian.burn_in", self.burn_in)?;
-        Invalid::unless_in(20..=500, "strategy.bayesian.points", self.points)?;
-        Invalid::unless_in(1_000..=10_000, "strategy.bayesian.candidates", self.candidates)
-    }
-
     /// For a search of so many networks: at random at most a fifth of them.
     pub fn scaled(self, networks: u64) -> Self {
         Self { burn_in: self.burn_in.min(networks.div_ceil(5)).max(2), ..self }
@@ -68,8 +58,8 @@ pub struct Bayesian {
     pub params: BayesianParams,
     /// With the number of first results that it was fitted to.
     process: Option<(usize, GaussianProcess)>,
-    /// The best first, each with the reason.
-    ranking: Vec<(Candidate, String)>,
+    /// The best first.
+    ranking: Vec<Draw>,
 }
 
 /// An architecture and what its result counts.
@@ -97,9 +87,7 @@ impl Bayesian {
 
     fn process(&mut self, space: &Space, results: &[Outcome<'_>]) -> &GaussianProcess {
         let burn_in = self.params.burn_in as usize;
-        let counts = iter::successors(Some(burn_in), |count| Some(2 * count));
-        let count = counts.take_while(|&count| count <= results.len()).last();
-        let count = count.expect("the burn-in is over");
+        let count = burn_in << (results.len() / burn_in).ilog2();
         if self.process.as_ref().is_none_or(|&(fitted_to, _)| fitted_to != count) {
             let points = parse(space, &best_and_newest(&results[..count], FIT_POINTS));
             self.process = Some((count, GaussianProcess::fit(space, &points)));
@@ -120,7 +108,7 @@ impl Bayesian {
                 break;
             }
             let drawn = if number % 2 == 0 {
-                let (parent, _) = parents[rng.random_range(0..parents.len() as u32) as usize];
+                let (parent, _) = parents.choose(rng).expect("the burn-in is over");
                 edit_of_result(history, parent, rng, |_| true)
             } else {
                 let drawn = sample_trajectory(history.q_table, Epsilon::RANDOM, rng);
@@ -138,7 +126,7 @@ impl Strategy for Bayesian {
     fn prepare(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) {
         self.ranking.clear();
         let (space, params) = (history.space(), self.params);
-        let results: Vec<_> = history.results().map(|(name, reward)| (&**name, reward)).collect();
+        let results: Vec<_> = history.results().collect();
         if (results.len() as u64) < params.burn_in {
             return;
         }
@@ -161,31 +149,27 @@ impl Strategy for Bayesian {
             let why = format!(
                 "expected {mean:.4}, deviation {deviation:.4}, improvement {improvement:.1e}{edit}"
             );
-            (improvement, (candidate, why))
+            (improvement, (candidate, Some(why)))
         });
         let ranked = ranked.sorted_by(|(a, _), (b, _)| b.total_cmp(a));
-        self.ranking = ranked.map(|(_, candidate)| candidate).collect();
+        self.ranking = ranked.map(|(_, drawn)| drawn).collect();
     }
 
-    fn next(
-        &mut self,
-        history: &SearchHistory<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(Candidate, Option<String>)> {
+    fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         let ranked = self.ranking.iter().find(|(candidate, _)| history.is_free(candidate));
-        let at_random = || Some((history.new_at_random(rng)?, AT_RANDOM.to_owned()));
-        let (candidate, why) = ranked.cloned().or_else(at_random)?;
-        Some((candidate, Some(why)))
+        ranked.cloned().or_else(|| history.new_at_random(rng))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::iter;
+
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
     use crate::space::{Layer, Pool, SpaceParams};
-    use crate::storage::Event;
+    use crate::storage::{AT_RANDOM, Event};
     use crate::strategy::made_up_search::MadeUpSearch;
     use crate::strategy::random::Random;
 

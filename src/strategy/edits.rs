@@ -2,7 +2,7 @@
 
 use rand::Rng;
 
-use super::SearchHistory;
+use super::{Draw, SearchHistory};
 use crate::space::{Architecture, Candidate, Layer, Space};
 
 /// Edits of one network without a wanted one after which another draw is made.
@@ -16,8 +16,7 @@ pub fn edit(
     parent: &Architecture,
     rng: &mut impl Rng,
 ) -> Option<(Architecture, String)> {
-    // 32 bits, so that the stream does not depend on the width of `usize`.
-    let mut index = |count: usize| rng.random_range(0..count as u32) as usize;
+    let mut index = |count: usize| rng.random_range(0..count);
     let (adds, removes) = [(true, false), (false, true), (false, false)][index(3)];
     // Before the softmax, too, a layer can be added.
     let places = parent.depth() + usize::from(adds);
@@ -55,7 +54,7 @@ pub fn edit_of_result(
     parent: &str,
     rng: &mut impl Rng,
     is_wanted: impl Fn(&Candidate) -> bool,
-) -> Option<(Candidate, Option<String>)> {
+) -> Option<Draw> {
     let number = history.state.known.get(&Candidate::once(parent))?.iteration;
     let parent = history.space().parse(parent).ok()?;
     (0..MOST_EDITS).find_map(|_| {

@@ -14,10 +14,7 @@ use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
 use super::edits::edit_of_result;
-use super::{SearchHistory, Strategy};
-use crate::invalid::Invalid;
-use crate::space::Candidate;
-use crate::storage::AT_RANDOM;
+use super::{Draw, SearchHistory, Strategy};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,11 +26,6 @@ pub struct EvolutionParams {
 }
 
 impl EvolutionParams {
-    pub(super) fn check(self) -> Result<(), Invalid> {
-        Invalid::unless_in(1..=10_000, "strategy.evolution.population", self.population)?;
-        Invalid::unless_in(1..=10_000, "strategy.evolution.sample", self.sample)
-    }
-
     /// For a search of so many networks: at most a fifth of them, else most would be drawn before
     /// the first parent, and a sample smaller by the same factor.
     pub fn scaled(self, networks: u64) -> Self {
@@ -45,25 +37,19 @@ impl EvolutionParams {
 pub struct Evolution(pub EvolutionParams);
 
 impl Strategy for Evolution {
-    fn next(
-        &mut self,
-        history: &SearchHistory<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(Candidate, Option<String>)> {
+    fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         let EvolutionParams { population, sample } = self.0;
         // The newest first.
         let members: Vec<_> = history.results().rev().take(population as usize).collect();
         let has_all = (members.len() + history.state.open.len()) as u64 >= population;
         let edited = (has_all && !members.is_empty()).then(|| {
-            let sample = (0..sample).map(|_| rng.random_range(0..members.len() as u32) as usize);
+            let sample = (0..sample).map(|_| rng.random_range(0..members.len()));
             let reward = |&member: &usize| members[member].1;
             let order = |a: &usize, b: &usize| reward(a).total_cmp(&reward(b)).then(b.cmp(a));
             let (parent, _) = members[sample.max_by(order)?];
             edit_of_result(history, parent, rng, |candidate| history.is_free(candidate))
         });
-        edited.flatten().or_else(|| {
-            history.new_at_random(rng).map(|candidate| (candidate, Some(AT_RANDOM.to_owned())))
-        })
+        edited.flatten().or_else(|| history.new_at_random(rng))
     }
 }
 

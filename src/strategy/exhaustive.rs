@@ -3,7 +3,7 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{SearchHistory, Strategy};
+use super::{Draw, SearchHistory, Strategy};
 use crate::space::Candidate;
 
 /// More are refused.
@@ -23,11 +23,7 @@ impl Strategy for Exhaustive {
         }
     }
 
-    fn next(
-        &mut self,
-        history: &SearchHistory<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(Candidate, Option<String>)> {
+    fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         self.prepare(history, rng);
         let mut numbered = (1..).zip(&self.all);
         let (number, candidate) = numbered.find(|(_, candidate)| history.is_free(candidate))?;

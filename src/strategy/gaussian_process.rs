@@ -227,9 +227,8 @@ impl GaussianProcess {
             let mut embedded = Embedded { kind, at: [0.0; 4], size: 0.0 };
             for (at, (number, value)) in (kind..).zip(numbers).enumerate() {
                 let [least, greatest] = self.ends[number];
-                let is_one = least == greatest;
-                let x =
-                    if is_one { 0.0 } else { ln(f64::from(value) / least) / ln(greatest / least) };
+                let [x, end] = [f64::from(value), greatest].map(|it| ln(it / least));
+                let x = if end == 0.0 { 0.0 } else { x / end };
                 let [weight, turn] = [1, 1 + NUMBERS].map(|it| self.power(it + number));
                 let angle = PI * turn.min(1.0) * x;
                 embedded.at[2 * at] = weight * sin(angle);

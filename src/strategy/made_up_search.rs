@@ -4,7 +4,7 @@ use crate::q_learning::{Epsilon, QTable};
 use crate::seed::{Purpose, generator};
 use crate::space::{Candidate, DataShape, SpaceParams};
 use crate::storage::{Claimant, Event, Knowledge, Row};
-use crate::strategy::{SearchHistory, Strategy};
+use crate::strategy::{Draw, SearchHistory, Strategy};
 
 pub struct MadeUpSearch {
     rows: Vec<Row>,
@@ -29,7 +29,7 @@ impl MadeUpSearch {
         strategy: &mut dyn Strategy,
         epsilon: Option<Epsilon>,
         seed: u64,
-    ) -> Option<(Candidate, Option<String>)> {
+    ) -> Option<Draw> {
         let rng = || generator(seed, Purpose::Sample, self.state.next_iteration.0, 0);
         strategy.prepare(&self.history(epsilon), &mut rng());
         strategy.next(&self.history(epsilon), &mut rng())

@@ -111,11 +111,8 @@ impl StrategyParams {
         schedule: &EpsilonScheduleParams,
     ) -> Result<ValidStrategyParams, Invalid> {
         let (kind, key) = (self.kind, "strategy.architectures");
-        self.policy_gradient.check()?;
+        self.check_ranges()?;
         let schedule = schedule.clone().check()?;
-        self.evolution.check()?;
-        self.exploit_best.check()?;
-        self.bayesian.check()?;
         let list = match kind {
             StrategyKind::List => Some(self.list.check(space)?),
             _ => {
@@ -149,18 +146,30 @@ impl StrategyParams {
             true => schedule,
             false => EpsilonSchedule::of_networks(networks)?,
         };
-        let of_space = || u64::try_from(space.count_architectures()).unwrap_or(u64::MAX);
+        let most = || networks.min(space.count_architectures().try_into().unwrap_or(u64::MAX));
         let params = match kind {
-            StrategyKind::Evolution => {
-                let evolution = self.evolution.scaled(networks.min(of_space()));
-                Self { evolution, ..self }
-            }
-            StrategyKind::Bayesian => {
-                Self { bayesian: self.bayesian.scaled(networks.min(of_space())), ..self }
-            }
+            StrategyKind::Evolution => Self { evolution: self.evolution.scaled(most()), ..self },
+            StrategyKind::Bayesian => Self { bayesian: self.bayesian.scaled(most()), ..self },
             _ => self,
         };
         Ok(ValidStrategyParams { params, list: list.map(Arc::new), schedule })
+    }
+
+    /// Of the kinds that are not chosen, too.
+    fn check_ranges(&self) -> Result<(), Invalid> {
+        let Self { evolution, bayesian, exploit_best, policy_gradient, .. } = self;
+        Invalid::unless_in(1..=10_000, "strategy.evolution.population", evolution.population)?;
+        Invalid::unless_in(1..=10_000, "strategy.evolution.sample", evolution.sample)?;
+        Invalid::unless_in(2..=1_000, "strategy.bayesian.burn_in", bayesian.burn_in)?;
+        Invalid::unless_in(20..=500, "strategy.bayesian.points", bayesian.points)?;
+        Invalid::unless_in(1_000..=10_000, "strategy.bayesian.candidates", bayesian.candidates)?;
+        Invalid::unless_in(0.0..=1.0, "strategy.exploit_best.share", exploit_best.share)?;
+        Invalid::unless_in(1..=10_000, "strategy.exploit_best.best", exploit_best.best)?;
+        let of_controller = |name| format!("strategy.policy_gradient.{name}");
+        let PolicyGradientParams { units, learning_rate, baseline_decay } = *policy_gradient;
+        Invalid::unless_in(1..=1024, &of_controller("units"), units)?;
+        Invalid::unless_in(1e-6..=1.0, &of_controller("learning_rate"), learning_rate)?;
+        Invalid::unless_in(0.0..=0.999_999, &of_controller("baseline_decay"), baseline_decay)
     }
 }
 
@@ -191,29 +200,28 @@ impl ListParams {
 impl ValidStrategyParams {
     /// `seed`: of the experiment.
     pub fn strategy(&self, seed: u64) -> Box<dyn Strategy> {
-        match (self.kind, &self.list) {
-            (StrategyKind::QLearning, _) => Box::new(QLearning),
-            (StrategyKind::List, list) => Box::new(List(list.clone().expect("checked"))),
-            (StrategyKind::Random, _) => Box::new(Random),
-            (StrategyKind::PolicyGradient, _) => {
-                Box::new(PolicyGradient::new(self.policy_gradient.clone(), seed))
+        match self.kind {
+            StrategyKind::QLearning => Box::new(QLearning),
+            StrategyKind::List => Box::new(List(self.list.clone().expect("checked"))),
+            StrategyKind::Random => Box::new(Random),
+            StrategyKind::PolicyGradient => {
+                Box::new(PolicyGradient::new(self.policy_gradient, seed))
             }
-            (StrategyKind::Bayesian, _) => Box::new(Bayesian::new(self.bayesian)),
-            (StrategyKind::Exhaustive, _) => Box::<Exhaustive>::default(),
-            (StrategyKind::Evolution, _) => Box::new(Evolution(self.evolution)),
-            (StrategyKind::ExploitBest, _) => Box::new(ExploitBest(self.exploit_best)),
+            StrategyKind::Bayesian => Box::new(Bayesian::new(self.bayesian)),
+            StrategyKind::Exhaustive => Box::<Exhaustive>::default(),
+            StrategyKind::Evolution => Box::new(Evolution(self.evolution)),
+            StrategyKind::ExploitBest => Box::new(ExploitBest(self.exploit_best)),
         }
     }
 
     /// Why a draw, or `exhausted`, cannot be of this strategy.
     pub fn problem_of(&self, drawn: Option<&Candidate>, epsilon: Option<f64>) -> Option<String> {
         let kind = self.kind;
-        match (kind.has_epsilon(), epsilon) {
-            (true, None) => return Some("column `epsilon` is empty".to_owned()),
-            (false, Some(_)) => {
-                return Some(format!("column `epsilon`: the strategy `{kind}` has none"));
-            }
-            _ => {}
+        if kind.has_epsilon() != epsilon.is_some() {
+            return Some(match epsilon {
+                None => "column `epsilon` is empty".to_owned(),
+                Some(_) => format!("column `epsilon`: the strategy `{kind}` has none"),
+            });
         }
         let Candidate { architecture, repeat } = drawn?;
         match &self.list {

@@ -19,14 +19,13 @@ use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
-use super::{SearchHistory, Strategy};
-use crate::invalid::Invalid;
+use super::{Draw, SearchHistory, Strategy};
 use crate::maths::{exp, ln, pow, square, tanh};
 use crate::seed::{Purpose, generator};
 use crate::space::{Action, Candidate, Space};
 use crate::storage::{AT_RANDOM, Event};
 
-#[derive(Debug, Clone, PartialEq, SmartDefault, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyGradientParams {
     #[default = 32]
@@ -36,15 +35,6 @@ pub struct PolicyGradientParams {
     /// What the baseline keeps of its value at each result.
     #[default = 0.95]
     pub baseline_decay: f64,
-}
-
-impl PolicyGradientParams {
-    pub fn check(&self) -> Result<(), Invalid> {
-        let key = |name| format!("strategy.policy_gradient.{name}");
-        Invalid::unless_in(1..=1024, &key("units"), self.units)?;
-        Invalid::unless_in(1e-6..=1.0, &key("learning_rate"), self.learning_rate)?;
-        Invalid::unless_in(0.0..=0.999_999, &key("baseline_decay"), self.baseline_decay)
-    }
 }
 
 /// Draws without anything new after which one is taken at random: the controller is sure of itself
@@ -75,14 +65,14 @@ impl Strategy for PolicyGradient {
         let new = history.rows.get(self.rows..);
         // A repair has blanked rows that were learned from, or the log was put back from a copy.
         if new.is_none_or(|new| new.iter().any(|row| row.event == Event::Repaired)) {
-            *self = Self::new(self.params.clone(), self.seed);
+            *self = Self::new(self.params, self.seed);
         }
-        let space = history.space();
+        let (space, new) = (history.space(), &history.rows[self.rows..]);
         let controller = self.controller.get_or_insert_with(|| {
             let mut rng = generator(self.seed, Purpose::Controller, 0, 0);
-            Controller::new(space, self.params.clone(), &mut rng)
+            Controller::new(space, self.params, &mut rng)
         });
-        for (architecture, reward) in history.after(self.rows).results() {
+        for (architecture, reward) in (SearchHistory { rows: new, ..*history }).results() {
             // A row of another space is damage, which `verify` names.
             let Ok(architecture) = space.parse(architecture) else { continue };
             controller.learn(space, architecture.layers(), reward);
@@ -91,11 +81,7 @@ impl Strategy for PolicyGradient {
         self.rows = history.rows.len();
     }
 
-    fn next(
-        &mut self,
-        history: &SearchHistory<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(Candidate, Option<String>)> {
+    fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         self.prepare(history, rng);
         let controller = self.controller.as_ref().expect("made above");
         let mut draw = || controller.sample(history.space(), rng);
@@ -108,7 +94,7 @@ impl Strategy for PolicyGradient {
             }
         }
         let why = format!("{AT_RANDOM}: {VAIN_DRAWS} draws of the controller were known");
-        history.new_at_random(rng).map(|candidate| (candidate, Some(why)))
+        history.new_at_random(rng).map(|(candidate, _)| (candidate, Some(why)))
     }
 }
 

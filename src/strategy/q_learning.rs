@@ -3,18 +3,14 @@
 
 use rand_chacha::ChaCha8Rng;
 
-use super::{SearchHistory, Strategy};
+use super::{Draw, SearchHistory, Strategy};
 use crate::q_learning::sample_trajectory;
 use crate::space::Candidate;
 
 pub struct QLearning;
 
 impl Strategy for QLearning {
-    fn next(
-        &mut self,
-        history: &SearchHistory<'_>,
-        rng: &mut ChaCha8Rng,
-    ) -> Option<(Candidate, Option<String>)> {
+    fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         let epsilon = history.epsilon.expect("the stages of Q-learning have one");
         let architecture = sample_trajectory(history.q_table, epsilon, rng);
         Some((Candidate::once(architecture.to_string()), None))

@@ -261,7 +261,7 @@ impl LayerDescription {
 }
 
 /// What a trainer reports after each epoch: one row of a learning curve.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
     pub epoch: u32,
     /// Which of the first-epoch restarts this is, from 1; the last start is the curve.

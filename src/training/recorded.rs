@@ -36,7 +36,7 @@ use crate::seed::{self, Purpose};
 use crate::space::{Architecture, Space};
 
 /// A row of the file; of the columns for people alone none is needed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct RecordedRow {
     pub architecture: String,
     #[serde(default = "one")]
@@ -105,11 +105,9 @@ impl RecordedTraining {
                 epoch,
                 start,
                 learning_rate: row.learning_rate,
-                training_loss: None,
-                training_accuracy: None,
-                validation_loss: None,
                 validation_accuracy: row.validation_accuracy.map(Accuracy::value),
                 seconds: row.seconds,
+                ..EpochReport::default()
             });
         }
         let end = match rows[0].event {
