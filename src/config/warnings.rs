@@ -57,21 +57,18 @@ impl ValidConfig {
         (stopped > 0 || is_search && self.space.mask().is_some()).then(|| {
             format!(
                 "`training.recorded` has {recorded} of the {} networks of `search_space`, and no \
-                 others are legal ({stopped} more were stopped: their curves are cut, so they count as missing)",
+                 others are legal ({stopped} more were stopped: their curves are cut, so they \
+                 count as missing)",
                 all.count_architectures()
             )
         })
-    }
-
-    fn networks(&self) -> u64 {
-        self.strategy.schedule.stages().iter().map(|stage| stage.architectures).sum()
     }
 
     fn of_stopping(&self) -> Vec<String> {
         const OFF: &str = "or set `early_stopping.enabled: false`";
         let PredictorParams { burn_in, top_n, refit_every, regressor, .. } = *self.early_stopping;
         let PredictorParams { audit_share, threshold, offset, .. } = *self.early_stopping;
-        let (epochs, networks) = (self.training.epochs, self.networks());
+        let (epochs, networks) = (self.training.epochs, self.strategy.schedule.networks());
         let mut warnings = Vec::new();
         if !self.early_stopping.enabled {
             return warnings;
@@ -141,7 +138,7 @@ impl ValidConfig {
         if self.strategy.kind.is_given() {
             return None;
         }
-        let (networks, all) = (self.networks(), self.space.count_architectures());
+        let (networks, all) = (self.strategy.schedule.networks(), self.space.count_architectures());
         if BigUint::from(networks) <= all {
             return None;
         }

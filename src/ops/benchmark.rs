@@ -89,8 +89,7 @@ pub fn benchmark(
         None => vec![config.early_stopping.enabled],
     };
     let contenders = strategies.iter().copied().unique().cartesian_product(stopping).collect_vec();
-    let config_of = |(kind, stopping), budget| config_of_search(config, kind, stopping, budget);
-    let recording = recording::checked(config_of(contenders[0], 1))?.recording;
+    let recording = recording::checked(config_of(config, contenders[0], 1))?.recording;
     let accuracies = recording.iter().flat_map(|it| it.accuracies());
     let accuracies: HashMap<_, _> = accuracies.map(|(name, it)| (name.clone(), it)).collect();
     let networks = accuracies.len() as u64;
@@ -101,7 +100,7 @@ pub fn benchmark(
         )));
     }
     let configs =
-        contenders.into_iter().map(|contender| config_of(contender, budget)).collect_vec();
+        contenders.into_iter().map(|contender| config_of(config, contender, budget)).collect_vec();
     // All are checked before anything is made.
     let checked = configs.iter().map(|config| config.clone().check_with(recording.clone()));
     let warnings =
@@ -142,10 +141,9 @@ pub fn benchmark(
     Ok(comparison)
 }
 
-fn config_of_search(
+fn config_of(
     config: &ExperimentConfig,
-    kind: StrategyKind,
-    early_stopping: bool,
+    (kind, early_stopping): (StrategyKind, bool),
     budget: u64,
 ) -> ExperimentConfig {
     let mut config = config.clone();

@@ -140,7 +140,7 @@ mod tests {
         for (pictures, size) in [(100, 16), (5_000, 64), (2_000_000, 64)] {
             let config = written([pictures / 3; 3], size);
             let stages = config.epsilon_schedule.clone().check().unwrap();
-            let networks: u64 = stages.stages().iter().map(|stage| stage.architectures).sum();
+            let networks = stages.networks();
             let epochs = networks as f64 * f64::from(config.training.epochs);
             let images = f64::from(config.data.training_images.unwrap_or(pictures as u32));
             let pixels = epochs * images * f64::from(size * size);

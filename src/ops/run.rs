@@ -210,12 +210,12 @@ impl Search<'_> {
             TrainEvent::Claimed { .. } => self.has_claimed = true,
             TrainEvent::Lost { reason, .. } => {
                 self.losses += 1;
-                let most =
-                    match (self.experiment.config().strategy.kind.is_given(), self.has_result) {
-                        (false, _) => MOST_LOSSES,
-                        (true, true) => MOST_LOSSES_OF_LIST,
-                        (true, false) => LOSSES_TO_STOP,
-                    };
+                let is_given = self.experiment.config().strategy.kind.is_given();
+                let most = match (is_given, self.has_result) {
+                    (false, _) => MOST_LOSSES,
+                    (true, true) => MOST_LOSSES_OF_LIST,
+                    (true, false) => LOSSES_TO_STOP,
+                };
                 if self.losses >= most {
                     bail!(Refusal::Environment(format!(
                         "{} trainings in a row came to nothing; the last one: {reason} \

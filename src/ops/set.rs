@@ -50,14 +50,10 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         }
         let after = recording::checked(config).context("after these changes")?;
         check_checkpoint_dir(&after, experiment.dir().root())?;
-        check_schedule(known, &before.strategy.schedule, &after.strategy.schedule)?;
-        let stages = after
-            .strategy
-            .schedule
-            .stages()
-            .iter()
-            .zip(known.stage_counts(&after.strategy.schedule));
-        let is_new = |stage: &_| !before.strategy.schedule.stages().contains(stage);
+        let [old, new] = [&before, &after].map(|config| &config.strategy.schedule);
+        check_schedule(known, old, new)?;
+        let stages = new.stages().iter().zip(known.stage_counts(new));
+        let is_new = |stage: &_| !old.stages().contains(stage);
         let closed = stages.filter(|(stage, counts)| counts.exhausted && is_new(stage));
         for epsilon in closed.filter_map(|(stage, _)| stage.epsilon) {
             said.push(format!(

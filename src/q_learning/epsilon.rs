@@ -117,6 +117,11 @@ impl EpsilonSchedule {
         Ok(Self(vec![EpsilonStage { epsilon: None, architectures }]))
     }
 
+    /// Results that end the search.
+    pub fn networks(&self) -> u64 {
+        self.0.iter().map(|stage| stage.architectures).sum()
+    }
+
     pub fn stages(&self) -> &[EpsilonStage] {
         &self.0
     }
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn the_default_is_the_papers_table() {
         let schedule = EpsilonScheduleParams::default().check().unwrap();
-        let total: u64 = schedule.stages().iter().map(|stage| stage.architectures).sum();
+        let total = schedule.networks();
         assert_eq!((schedule.stages().len(), total), (10, 2700));
         let printed: Vec<String> =
             schedule.stages().iter().map(|stage| stage.epsilon.unwrap().to_string()).collect();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use num_bigint::BigUint;
 
 use super::architecture::Architecture;
-use super::layer::Layer;
 use super::mask::Mask;
 use super::params::{Legal, Space};
 use super::state::{Bin, LastLayer, State, StateKey};
@@ -56,27 +55,19 @@ impl Space {
 
     /// Every architecture, in the order of a walk that takes the legal actions in their order.
     pub fn architectures(&self) -> Vec<Architecture> {
-        fn walk(
-            space: &Space,
-            (here, mask): (State, Option<&Mask>),
-            layers: &mut Vec<Layer>,
-            all: &mut Vec<Architecture>,
-        ) {
-            for action in space.legal_actions_at(&here, mask) {
-                layers.push(action);
-                let mask = mask.and_then(|mask| mask.after(action));
-                match space.next(&here, action) {
-                    Some(next) => walk(space, (next, mask), layers, all),
-                    None => {
-                        all.push(space.architecture(layers.clone()).expect("only legal layers"));
-                    }
-                }
-                layers.pop();
+        let mut all = Vec::new();
+        let mut open = vec![(Some(self.start()), self.mask(), Vec::new())];
+        while let Some((here, mask, layers)) = open.pop() {
+            let Some(here) = here else {
+                all.push(self.architecture(layers).expect("only legal layers"));
+                continue;
+            };
+            // The last in is the first out.
+            for action in self.legal_actions_at(&here, mask).into_iter().rev() {
+                let layers = [&layers[..], &[action]].concat();
+                open.push((self.next(&here, action), mask.and_then(|it| it.after(action)), layers));
             }
         }
-        let mut all = Vec::new();
-        let start = (self.start(), self.mask());
-        walk(self, start, &mut Vec::new(), &mut all);
         all
     }
 

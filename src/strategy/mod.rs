@@ -1,8 +1,8 @@
 //! Strategies: which network is trained next.
 //!
-//! A strategy sees the log alone ([`SearchHistory`]), so that any number of tasks without a memory can
-//! ask it, and draws with the generator of the iteration, so that a search can be repeated. All but
-//! `q_learning` and `exploit_best` draw only what is free ([`Standing::Free`]).
+//! A strategy sees the log alone ([`SearchHistory`]), so that any number of tasks without a memory
+//! can ask it, and draws with the generator of the iteration, so that a search can be repeated. All
+//! but `q_learning` and `exploit_best` draw only what is free ([`Standing::Free`]).
 //!
 //! Pure: nothing here reads a file, a clock or a generator of its own.
 

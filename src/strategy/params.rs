@@ -140,8 +140,7 @@ impl StrategyParams {
                          space or `epsilon_schedule`: leave it null";
             Invalid::unless(!kind.has_epsilon() && given.is_none(), key, wanted, needs)?;
         }
-        let scheduled = schedule.stages().iter().map(|stage| stage.architectures).sum();
-        let networks = given.or(self.architectures).unwrap_or(scheduled);
+        let networks = given.or(self.architectures).unwrap_or_else(|| schedule.networks());
         let schedule = match kind.has_epsilon() {
             true => schedule,
             false => EpsilonSchedule::of_networks(networks)?,
@@ -301,9 +300,7 @@ mod tests {
     fn a_search_without_epsilons_ends_after_so_many_networks() {
         let wanted = |kind, architectures| {
             let params = StrategyParams { kind, architectures, ..StrategyParams::default() };
-            checked(params).map(|valid| {
-                valid.schedule.stages().iter().map(|stage| stage.architectures).sum::<u64>()
-            })
+            checked(params).map(|valid| valid.schedule.networks())
         };
         assert_eq!(wanted(StrategyKind::Random, None).unwrap(), 2700, "those of the schedule");
         assert_eq!(wanted(StrategyKind::Random, Some(50)).unwrap(), 50);

@@ -103,23 +103,13 @@ struct Controller {
     params: PolicyGradientParams,
     /// All layers of the space: what an input and an output stand for.
     actions: Vec<Action>,
-    /// In the order of [`Parts`].
+    /// In the order of [`Self::parts`].
     weights: Vec<f64>,
     /// Moving averages of the gradient and its square (Adam).
     moments: [Vec<f64>; 2],
     updates: i32,
     /// Moving average of the rewards.
     baseline: Option<f64>,
-}
-
-/// Where the weights lie: of the gates (input, forget, output, candidate; each of all units) for
-/// each input, for each unit before, and their bias; of the outputs for each unit, and their bias.
-struct Parts {
-    recurrent: usize,
-    bias: usize,
-    output: usize,
-    output_bias: usize,
-    end: usize,
 }
 
 /// What a step of the LSTM has computed, kept for the gradient.
@@ -132,6 +122,8 @@ struct ControllerStep {
     hidden: Vec<f64>,
     /// The legal actions by number, each with its probability.
     policy: Vec<(usize, f64)>,
+    /// The one of them that was taken.
+    chosen: usize,
 }
 
 impl Controller {
@@ -145,7 +137,7 @@ impl Controller {
             updates: 0,
             baseline: None,
         };
-        let end = controller.parts().end;
+        let [.., end] = controller.parts();
         let draw = || rng.random_range(-INITIAL_WEIGHT..INITIAL_WEIGHT);
         controller.weights = iter::repeat_with(draw).take(end).collect();
         controller.moments = [vec![0.0; end], vec![0.0; end]];
@@ -156,27 +148,30 @@ impl Controller {
         self.params.units as usize
     }
 
-    /// The start is an input, too: the last.
-    fn parts(&self) -> Parts {
+    /// Where the weights lie: first, of the gates (input, forget, output, candidate; each of all
+    /// units) for each input, of which the start is the last; from here on for each unit before,
+    /// their bias, of the outputs for each unit, and their bias; and where they end.
+    fn parts(&self) -> [usize; 5] {
         let (units, actions) = (self.units(), self.actions.len());
         let recurrent = 4 * units * (actions + 1);
         let bias = recurrent + 4 * units * units;
         let output = bias + 4 * units;
         let output_bias = output + actions * units;
-        Parts { recurrent, bias, output, output_bias, end: output_bias + actions }
+        [recurrent, bias, output, output_bias, output_bias + actions]
     }
 
     fn step(
         &self,
-        input: usize,
         before: Option<&ControllerStep>,
         legal: &[Action],
+        choose: impl FnOnce(&[(usize, f64)]) -> usize,
     ) -> ControllerStep {
-        let (units, parts) = (self.units(), self.parts());
-        let mut gates = self.weights[parts.bias..parts.output].to_vec();
+        let (units, [recurrent, bias, output, output_bias, _]) = (self.units(), self.parts());
+        let input = before.map_or(self.actions.len(), |before| before.chosen);
+        let mut gates = self.weights[bias..output].to_vec();
         add(&mut gates, 1.0, &self.weights[4 * units * input..]);
         for (unit, &hidden) in before.iter().flat_map(|before| before.hidden.iter().enumerate()) {
-            add(&mut gates, hidden, &self.weights[parts.recurrent + 4 * units * unit..]);
+            add(&mut gates, hidden, &self.weights[recurrent + 4 * units * unit..]);
         }
         gates[..3 * units].iter_mut().for_each(|gate| *gate = 1.0 / (1.0 + exp(-*gate)));
         gates[3 * units..].iter_mut().for_each(|gate| *gate = tanh(*gate));
@@ -187,9 +182,9 @@ impl Controller {
             cell[unit] = admit * new + keep * before.map_or(0.0, |before| before.cell[unit]);
             hidden[unit] = show * tanh(cell[unit]);
         }
-        let mut logits = self.weights[parts.output_bias..].to_vec();
+        let mut logits = self.weights[output_bias..].to_vec();
         for (unit, &hidden) in hidden.iter().enumerate() {
-            add(&mut logits, hidden, &self.weights[parts.output + self.actions.len() * unit..]);
+            add(&mut logits, hidden, &self.weights[output + self.actions.len() * unit..]);
         }
         let number = |action: &Action| self.actions.iter().position(|other| other == action);
         let legal = legal.iter().filter_map(number);
@@ -198,50 +193,49 @@ impl Controller {
         policy.iter_mut().for_each(|(_, logit)| *logit = exp(*logit - most));
         let sum: f64 = policy.iter().map(|&(_, weight)| weight).sum();
         policy.iter_mut().for_each(|(_, weight)| *weight /= sum);
-        ControllerStep { input, gates, cell, hidden, policy }
+        let chosen = choose(&policy);
+        ControllerStep { input, gates, cell, hidden, policy, chosen }
     }
 
-    /// The steps of a network whose next layer `choose` names, from the legal ones and their
-    /// probabilities.
+    /// The steps of a network whose next layer `choose` names, from the policy of a step.
     fn walk(
         &self,
         space: &Space,
-        mut choose: impl FnMut(&Self, &ControllerStep) -> usize,
-    ) -> Vec<(ControllerStep, usize)> {
-        let mut steps: Vec<(ControllerStep, usize)> = Vec::new();
+        mut choose: impl FnMut(&[(usize, f64)]) -> usize,
+    ) -> Vec<ControllerStep> {
+        let mut steps: Vec<ControllerStep> = Vec::new();
         let (mut here, mut mask) = (Some(space.start()), space.mask());
         while let Some(state) = here {
             let legal = space.legal_actions_at(&state, mask);
-            let input = steps.last().map_or(self.actions.len(), |(_, chosen)| *chosen);
-            let step = self.step(input, steps.last().map(|(step, _)| step), &legal);
-            let chosen = choose(self, &step);
-            here = space.next(&state, self.actions[chosen]);
-            mask = mask.and_then(|mask| mask.after(self.actions[chosen]));
-            steps.push((step, chosen));
+            let step = self.step(steps.last(), &legal, &mut choose);
+            let layer = self.actions[step.chosen];
+            here = space.next(&state, layer);
+            mask = mask.and_then(|mask| mask.after(layer));
+            steps.push(step);
         }
         steps
     }
 
     /// The layers of a network, and its probability.
     fn sample(&self, space: &Space, rng: &mut ChaCha8Rng) -> (Vec<Action>, f64) {
-        let steps = self.walk(space, |_, step| {
+        let steps = self.walk(space, |policy| {
             let mut left = rng.random::<f64>();
-            let drawn = step.policy.iter().find(|(_, probability)| {
+            let drawn = policy.iter().find(|(_, probability)| {
                 left -= probability;
                 left < 0.0
             });
             // Rounding may leave a little after the last.
-            drawn.or(step.policy.last()).expect("some action is always legal").0
+            drawn.or(policy.last()).expect("some action is always legal").0
         });
-        let layers = steps.iter().map(|(_, chosen)| self.actions[*chosen]).collect();
+        let layers = steps.iter().map(|step| self.actions[step.chosen]).collect();
         (layers, exp(log_probability(&steps)))
     }
 
-    fn replay(&self, space: &Space, layers: &[Action]) -> Vec<(ControllerStep, usize)> {
+    fn replay(&self, space: &Space, layers: &[Action]) -> Vec<ControllerStep> {
         let mut layers = layers.iter();
-        self.walk(space, |controller, _| {
+        self.walk(space, |_| {
             let layer = layers.next().expect("a network ends with the softmax");
-            controller.actions.iter().position(|action| action == layer).expect("of the space")
+            self.actions.iter().position(|action| action == layer).expect("of the space")
         })
     }
 
@@ -266,24 +260,24 @@ impl Controller {
     }
 
     /// Of the log probability of what was chosen, by each weight: back through the steps.
-    fn gradient(&self, steps: &[(ControllerStep, usize)]) -> Vec<f64> {
-        let (units, parts) = (self.units(), self.parts());
-        let mut gradient = vec![0.0; parts.end];
+    fn gradient(&self, steps: &[ControllerStep]) -> Vec<f64> {
+        let (units, [recurrent, bias, output, output_bias, end]) = (self.units(), self.parts());
+        let mut gradient = vec![0.0; end];
         let mut of_hidden = vec![0.0; units];
         let mut of_cell = vec![0.0; units];
-        for (number, (step, chosen)) in steps.iter().enumerate().rev() {
+        for (number, step) in steps.iter().enumerate().rev() {
             // 0 for what is not legal.
             let mut of_logits = vec![0.0; self.actions.len()];
             for &(action, probability) in &step.policy {
-                of_logits[action] = f64::from(u8::from(action == *chosen)) - probability;
+                of_logits[action] = f64::from(u8::from(action == step.chosen)) - probability;
             }
-            add(&mut gradient[parts.output_bias..], 1.0, &of_logits);
+            add(&mut gradient[output_bias..], 1.0, &of_logits);
             for (unit, of_hidden) in of_hidden.iter_mut().enumerate() {
-                let row = parts.output + of_logits.len() * unit;
+                let row = output + of_logits.len() * unit;
                 add(&mut gradient[row..], step.hidden[unit], &of_logits);
                 *of_hidden += dot(&self.weights[row..], &of_logits);
             }
-            let before = number.checked_sub(1).map(|before| &steps[before].0);
+            let before = number.checked_sub(1).map(|before| &steps[before]);
             let mut of_sums = vec![0.0; 4 * units];
             for unit in 0..units {
                 let gate = |gate: usize| step.gates[gate * units + unit];
@@ -297,11 +291,11 @@ impl Controller {
                 of_sums[3 * units + unit] = of_cell[unit] * admit * (1.0 - square(new));
                 of_cell[unit] *= keep;
             }
-            add(&mut gradient[parts.bias..], 1.0, &of_sums);
+            add(&mut gradient[bias..], 1.0, &of_sums);
             add(&mut gradient[4 * units * step.input..], 1.0, &of_sums);
             for (unit, &hidden) in before.iter().flat_map(|before| before.hidden.iter().enumerate())
             {
-                let row = parts.recurrent + 4 * units * unit;
+                let row = recurrent + 4 * units * unit;
                 add(&mut gradient[row..], hidden, &of_sums);
                 of_hidden[unit] = dot(&self.weights[row..], &of_sums);
             }
@@ -310,9 +304,9 @@ impl Controller {
     }
 }
 
-fn log_probability(steps: &[(ControllerStep, usize)]) -> f64 {
-    let of = |(step, chosen): &(ControllerStep, usize)| {
-        ln(step.policy.iter().find(|(action, _)| action == chosen).expect("legal").1)
+fn log_probability(steps: &[ControllerStep]) -> f64 {
+    let of = |step: &ControllerStep| {
+        ln(step.policy.iter().find(|(action, _)| *action == step.chosen).expect("legal").1)
     };
     steps.iter().map(of).sum()
 }

@@ -1,8 +1,8 @@
 //! Recorded trainings in the place of new ones: an experiment as a benchmark.
 //!
-//! A recording is a CSV file, or its gzip, which `metaqnn export EXPERIMENT FILE --recorded` writes:
-//! a row for each epoch of each training, in order, and one without an epoch for a training that
-//! has none. Its columns go by name; others are passed over:
+//! A recording is a CSV file, or its gzip, which `metaqnn export EXPERIMENT FILE --recorded`
+//! writes: a row for each epoch of each training, in order, and one without an epoch for a training
+//! that has none. Its columns go by name; others are passed over:
 //!
 //! | column | is |
 //! | --- | --- |
@@ -162,7 +162,8 @@ impl RecordedTrainings {
     pub fn check(&self, recipe: &Recipe) -> Result<(), Invalid> {
         let allowed = match self.trainings.len() {
             0 => format!(
-                "none of its {} trainings is of `search_space`: is it the recording of another one?",
+                "none of its {} trainings is of `search_space`: is it the recording of another \
+                 one?",
                 self.illegal
             ),
             _ => "it has one network of `search_space`, and a search needs two".to_owned(),
@@ -223,9 +224,8 @@ impl Trainer for RecordedTrainer {
             let reason = format!("`{}` is not recorded", request.architecture);
             return Err(TrainingError::Refused { program: "recorded".into(), reason });
         };
-        let key = (request.experiment_seed, request.stream);
-        let drawn = seed::number(key.0, Purpose::Recorded, key.1, 0) % trainings.len() as u64;
-        let RecordedTraining { curve, end } = &trainings[drawn as usize];
+        let drawn = seed::number(request.experiment_seed, Purpose::Recorded, request.stream, 0);
+        let RecordedTraining { curve, end } = &trainings[drawn as usize % trainings.len()];
         for report in curve.iter().filter(|report| report.epoch <= request.epochs) {
             if on_epoch(report).is_break() {
                 return Ok(TrainingEnd::Stopped);

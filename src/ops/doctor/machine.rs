@@ -22,22 +22,20 @@ pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
         None => Ok(Request::rehearsal(Recipe { silence_limit: 60.0, ..Recipe::default() }, cores)),
     };
     let recording = experiment.and_then(|it| it.config().recording.as_ref());
-    let trainer =
-        request.and_then(|request| prepare(&request, recording)).unwrap_or_else(|error| {
-            match error.downcast_ref() {
-                Some(TrainingError::NoTorch { .. }) if experiment.is_none() => {
-                    Check::warning(TRAINER, format!("{error:#}"), "other trainers do not need it")
-                }
-                // By the loader of programs, which does not find a library.
-                Some(TrainingError::Crashed { status, .. }) if status.code() == Some(127) => {
-                    let remedy = "libtorch must lie where the program was linked to it: build it \
-                              again with `scripts/setup-libtorch.sh`";
-                    Check::error(TRAINER, error, remedy)
-                }
-                // The error names the remedy.
-                _ => Check::error(TRAINER, error, ""),
-            }
-        });
+    let trainer = request.and_then(|request| prepare(&request, recording));
+    let trainer = trainer.unwrap_or_else(|error| match error.downcast_ref() {
+        Some(TrainingError::NoTorch { .. }) if experiment.is_none() => {
+            Check::warning(TRAINER, format!("{error:#}"), "other trainers do not need it")
+        }
+        // By the loader of programs, which does not find a library.
+        Some(TrainingError::Crashed { status, .. }) if status.code() == Some(127) => {
+            let remedy = "libtorch must lie where the program was linked to it: build it again \
+                          with `scripts/setup-libtorch.sh`";
+            Check::error(TRAINER, error, remedy)
+        }
+        // The error names the remedy.
+        _ => Check::error(TRAINER, error, ""),
+    });
     let images = experiment.map(|experiment| match experiment.check_data() {
         Ok(()) => Check::ok(IMAGES, "they are those that the experiment was made with"),
         Err(error) => Check::error(IMAGES, error, ""),

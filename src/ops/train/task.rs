@@ -348,14 +348,11 @@ impl Sampler<'_> {
         let mut drawn_at = None;
         loop {
             let state = transaction.state();
-            let Some(EpsilonStage { epsilon, .. }) =
-                state.stage_in_force(&config.strategy.schedule)
-            else {
+            let schedule = &config.strategy.schedule;
+            let Some(EpsilonStage { epsilon, .. }) = state.stage_in_force(schedule) else {
                 return Ok(Some(Claimed::Nothing(match state.halted {
                     true => TrainEvent::Halted,
-                    false => TrainEvent::Nothing {
-                        finished: state.is_finished(&config.strategy.schedule),
-                    },
+                    false => TrainEvent::Nothing { finished: state.is_finished(schedule) },
                 })));
             };
             // Without a scheduler there is no time limit.

@@ -194,15 +194,14 @@ impl Comparison {
                 top_ten: over_seeds(&|search| search.at(spent).top_ten),
                 beats_random: control.map(|control| wins(of, control, spent)),
             });
-            let to_top_three = |search: &SimulatedSearch| search.seconds_to(third_best);
-            let is_endless = |search: &&SimulatedSearch| to_top_three(search).is_infinite();
+            let is_endless = |of: &&SimulatedSearch| of.seconds_to(third_best).is_infinite();
             let sum =
                 |value: fn(&SearchCost) -> f64| of.iter().map(|of| value(&of.cost)).sum::<f64>();
             let draws = sum(|cost| cost.draws as f64).max(1.0);
             ContenderSummary {
                 contender: of[0].contender.clone(),
                 seeds: of.len() as u64,
-                seconds_to_top_three: over_seeds(&to_top_three),
+                seconds_to_top_three: over_seeds(&|search| search.seconds_to(third_best)),
                 never_found: of.iter().filter(is_endless).count() as u64,
                 at: at.collect(),
                 wall_seconds_per_draw: sum(|cost| cost.draw_wall_seconds) / draws,
