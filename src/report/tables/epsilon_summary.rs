@@ -8,7 +8,7 @@ use crate::storage::Event;
 
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
     let mut columns = columns! { EpsilonSummary:
-        epsilon: SHARE, "Share of random actions; missing for a list of networks";
+        epsilon: SHARE, "Share of random actions; missing where the strategy has none";
         wanted: COUNT, "Architectures that are to get a result at this epsilon; missing when the \
             schedule does not have it";
         exhausted: BOOLEAN, "Whether it was closed because nothing new could be drawn";

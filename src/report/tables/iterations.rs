@@ -21,8 +21,8 @@ pub(super) fn iteration_columns<R: Deref<Target = Row>>(search: &SearchData) -> 
             imported | reused | lost | void"),
             "What has become of the iteration: claimed and pending are under way; lost and void \
             have no result; reused took the result of of_iteration", |row| row.event;
-        epsilon: SHARE, "Share of random actions when it was sampled; missing for a list of \
-            networks";
+        epsilon: SHARE, "Share of random actions when it was sampled; missing where the \
+            strategy has none";
         round: POSITIVE, "Round in which it was sampled";
         architecture: ARCHITECTURE, "The network's layers";
         of_iteration: POSITIVE, "Iteration whose result it took (reused) or awaits (pending)";
