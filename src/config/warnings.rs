@@ -55,10 +55,11 @@ impl ValidConfig {
         let (recorded, all) = (self.space.count_architectures(), self.config.space().ok()?);
         let is_search = self.strategy.list.is_none();
         (stopped > 0 || is_search && self.space.mask().is_some()).then(|| {
+            let cut = format!(" ({stopped} more were stopped, so that their curves are cut)");
+            let cut = if stopped > 0 { &*cut } else { "" };
             format!(
                 "`training.recorded` has {recorded} of the {} networks of `search_space`, and no \
-                 others are legal ({stopped} more were stopped: their curves are cut, so they \
-                 count as missing)",
+                 others are legal{cut}",
                 all.count_architectures()
             )
         })

@@ -36,8 +36,9 @@ pub fn read(path: &Path, settings: &[Setting]) -> anyhow::Result<ExperimentConfi
 
 /// The path names the configuration in errors.
 pub(super) fn absolute(config: ExperimentConfig, path: &Path) -> anyhow::Result<ValidConfig> {
-    let config = recording::checked(with_absolute_paths(config, path)?);
-    let config = config.with_context(|| format!("`{}`", path.display()))?;
+    let config = with_absolute_paths(config, path)?;
+    let checked = recording::check_finished(&config).and_then(|()| recording::checked(config));
+    let config = checked.with_context(|| format!("`{}`", path.display()))?;
     config.warnings().iter().for_each(|warning| log::warn!("{warning}"));
     Ok(config)
 }

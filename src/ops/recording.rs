@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use itertools::Itertools;
 
 use crate::config::{ExperimentConfig, ValidConfig};
-use crate::ops::Refusal;
+use crate::ops::journal::Journal;
+use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
 use crate::storage::{Curve, CurveRow, Event, ExperimentDir, LogPosition, ReplayLog, Row};
 use crate::training::{RecordedEvent, RecordedRow, RecordedTrainings, TrainerKind};
@@ -28,6 +29,24 @@ pub fn checked(config: ExperimentConfig) -> Result<ValidConfig> {
     Ok(config.check_with(Some(Arc::new(trainings)))?)
 }
 
+/// Refuses an experiment that goes on: with its next result it would be another recording, and no
+/// search that was made of it could be opened.
+pub fn check_finished(config: &ExperimentConfig) -> Result<()> {
+    for path in config.training.recorded.iter().filter(|path| path.is_dir()) {
+        let experiment = Experiment::open(path)?;
+        let journal = Journal::open_to_look(&experiment)?;
+        if !journal.state().is_finished(&experiment.config().strategy.schedule) {
+            let path = path.display();
+            bail!(Refusal::Usage(format!(
+                "`training.recorded` is `{path}`, which is not finished: its next result would make \
+                 another recording of it (`metaqnn export {path} FILE --recorded` keeps what is \
+                 there: name that file)"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Checks that the recording is that of the beginning.
 pub fn check_unchanged(config: &ValidConfig, sha256: Option<&String>) -> Result<()> {
     let found = config.recording.as_ref().map(|trainings| trainings.sha256());
@@ -35,8 +54,7 @@ pub fn check_unchanged(config: &ValidConfig, sha256: Option<&String>) -> Result<
         let path = |path: &PathBuf| format!("`{}`", path.display());
         bail!(Refusal::Usage(format!(
             "the recording {} has changed since the experiment was created: its checksum is `{}`, \
-             and was `{}` (restore it; of an experiment that goes on `metaqnn export EXPERIMENT \
-             FILE --recorded` keeps what is there)",
+             and was `{}` (restore it)",
             config.recipe.recorded.iter().map(path).join(", "),
             found.unwrap_or_default(),
             sha256.map_or("", String::as_str),

@@ -138,7 +138,7 @@ fn what_is_not_recorded_is_not_legal_whatever_the_strategy() {
         let schedule =
             "epsilon_schedule=[{epsilon: 1, architectures: 6}, {epsilon: 0.1, architectures: 99}]";
         let run = one.run(&["run", &file, kind, "--set", schedule, "--workers", "2"]).success();
-        drop(run.says("has 12 of the 34 networks of `search_space`, and no others are legal"));
+        drop(run.says("has 12 of the 34 networks of `search_space`, and no others are legal\n"));
         one.run(&["verify", kind]).success();
         one.run(&["reduce", kind, "--rebuild"]).success();
         let found = results(&one, kind);
@@ -198,6 +198,12 @@ fn what_is_no_recording_is_refused_before_anything_is_made() {
         drop(one.run(&["init", &file, "dir"]).fails_with(2).says(says));
         assert!(!one.folder().join("dir").exists(), "{training}");
     }
+    // With two networks recorded, and the others to come.
+    one.run(&["init", "config.yaml", "begun"]).success();
+    (0..2).for_each(|_| drop(one.run(&["train", "begun"]).success()));
+    let training = "epochs: 1, recorded: [begun]";
+    let file = configure(&one, "bad", "{kind: random, architectures: 5}", training);
+    drop(one.run(&["init", &file, "dir"]).fails_with(2).says("which is not finished"));
     let torch = ["init", "config.yaml", "dir", "--set", "training.recorded=[all]"];
     drop(one.run(&torch).fails_with(2).says("`training.trainer` is `recorded`, else"));
 }
