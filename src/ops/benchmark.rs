@@ -89,8 +89,16 @@ pub fn benchmark(
         None => vec![config.early_stopping.enabled],
     };
     let contenders = strategies.iter().copied().unique().cartesian_product(stopping).collect_vec();
+    recording::check_finished(config)?;
     let recording = recording::checked(config_of(config, contenders[0], 1))?.recording;
-    let accuracies = recording.iter().flat_map(|it| it.accuracies());
+    if recording.iter().any(|it| !it.has_all_seconds()) {
+        bail!(Refusal::Usage(
+            "`training.recorded` has epochs without `seconds`, which would cost nothing: strategies \
+             cannot be compared in time (leave these trainings out)"
+                .to_owned()
+        ));
+    }
+    let accuracies = recording.iter().flat_map(|it| it.accuracies(config.training.epochs));
     let accuracies: HashMap<_, _> = accuracies.map(|(name, it)| (name.clone(), it)).collect();
     let networks = accuracies.len() as u64;
     let budget = options.budget.unwrap_or_else(|| networks.div_ceil(2));
@@ -247,11 +255,11 @@ impl Searches {
                 run.task.task = worker.to_string();
                 let (wall, processor) = (Instant::now(), processor_time());
                 let claimed = run.claim()?;
-                cost.draw_wall_seconds += wall.elapsed().as_secs_f64();
-                cost.draw_processor_seconds += (processor_time() - processor).as_secs_f64();
-                cost.draws += 1;
                 match claimed {
                     Claimed::Claim(claim) => {
+                        cost.draw_wall_seconds += wall.elapsed().as_secs_f64();
+                        cost.draw_processor_seconds += (processor_time() - processor).as_secs_f64();
+                        cost.draws += 1;
                         let trained = run.train(&claim)?.context("a recorded training was lost")?;
                         let seconds = trained.row.train_seconds.unwrap_or_default();
                         let ends = now + (seconds * 1e6).round() as u64;

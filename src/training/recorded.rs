@@ -127,6 +127,13 @@ impl RecordedTraining {
     fn epochs(&self) -> u32 {
         self.curve.last().map_or(0, |last| last.epoch)
     }
+
+    /// Of a training that is asked for so many epochs.
+    fn end_after(&self, epochs: u32) -> TrainingEnd {
+        // Whatever came after these; a first epoch may have been the last.
+        let is_whole = self.epochs() >= epochs.max(2);
+        if is_whole { TrainingEnd::Done } else { self.end.clone() }
+    }
 }
 
 impl RecordedTrainings {
@@ -180,15 +187,23 @@ impl RecordedTrainings {
         format!("{:x}", self.hasher.clone().finalize())
     }
 
+    pub fn has_all_seconds(&self) -> bool {
+        let mut epochs = self.trainings.values().flatten().flat_map(|it| &it.curve);
+        epochs.all(|epoch| epoch.seconds.is_some_and(|it| it.is_finite() && it >= 0.0))
+    }
+
     /// What is true of each network: the mean over its trainings of the best validation accuracy,
-    /// 0 of one without any.
-    pub fn accuracies(&self) -> impl Iterator<Item = (&String, f64)> {
+    /// 0 of one that no training of so many epochs brings to its end, so that none finds it.
+    pub fn accuracies(&self, epochs: u32) -> impl Iterator<Item = (&String, f64)> {
         let best = |training: &RecordedTraining| {
             let last_start = training.curve.last().map(|last| last.start);
             let epochs = training.curve.iter().filter(|epoch| Some(epoch.start) == last_start);
             epochs.filter_map(|epoch| epoch.validation_accuracy).fold(0.0, f64::max)
         };
-        self.trainings.iter().map(move |(name, all)| (name, mean(all.iter().map(best))))
+        self.trainings.iter().map(move |(name, all)| {
+            let is_trained = all.iter().any(|it| it.end_after(epochs) == TrainingEnd::Done);
+            (name, if is_trained { mean(all.iter().map(best)) } else { 0.0 })
+        })
     }
 
     /// Those of the space that it was read with, in the order of their names.
@@ -225,15 +240,13 @@ impl Trainer for RecordedTrainer {
             return Err(TrainingError::Refused { program: "recorded".into(), reason });
         };
         let drawn = seed::number(request.experiment_seed, Purpose::Recorded, request.stream, 0);
-        let RecordedTraining { curve, end } = &trainings[drawn as usize % trainings.len()];
-        for report in curve.iter().filter(|report| report.epoch <= request.epochs) {
+        let training = &trainings[drawn as usize % trainings.len()];
+        for report in training.curve.iter().filter(|report| report.epoch <= request.epochs) {
             if on_epoch(report).is_break() {
                 return Ok(TrainingEnd::Stopped);
             }
         }
-        // Whatever came after the epochs that are asked for; a first one may have been the last.
-        let is_whole = curve.last().is_some_and(|it| it.epoch >= request.epochs.max(2));
-        Ok(if is_whole { TrainingEnd::Done } else { end.clone() })
+        Ok(training.end_after(request.epochs))
     }
 }
 
@@ -290,6 +303,17 @@ mod tests {
         let ends: Vec<_> = trainings.trainings["[SM(10)]"].iter().map(|it| &it.end).collect();
         assert_eq!(*ends[1], TrainingEnd::OutOfMemory { peak_bytes: None });
         assert_eq!(trainings.trainings["[SM(10)]"][1].curve, []);
+    }
+
+    #[test]
+    fn what_no_training_brings_to_its_end_is_not_among_the_best() {
+        let truth = |text: &str, epochs| {
+            let found = read(text).unwrap();
+            found.accuracies(epochs).map(|(_, accuracy)| accuracy).collect::<Vec<_>>()
+        };
+        assert_eq!((truth(FAILED, 3), truth(FAILED, 4)), (vec![0.5], vec![0.0]));
+        let trained = "0.25,[ SM(10) ],trained,,1,1,0.3\n0.25,[ SM(10) ],trained,,1,2,0.25\n";
+        assert_eq!(truth(&format!("{FAILED}{trained}"), 2), [0.4]);
     }
 
     #[test]

@@ -97,4 +97,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_made() {
     refused(&["--set", "strategy.evolution.population=0"], "strategy.evolution.population");
     let synthetic = ["--set", "training.trainer=synthetic", "--set", "training.recorded=[]"];
     refused(&synthetic, "a benchmark is made of recorded trainings");
+    let text = fs::read_to_string(one.folder().join("all.csv")).unwrap();
+    fs::write(one.folder().join("all.csv"), text.replacen("seconds", "minutes", 1)).unwrap();
+    refused(&[], "has epochs without `seconds`");
 }

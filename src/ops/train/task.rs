@@ -312,7 +312,9 @@ impl Sampler<'_> {
                 None => {
                     let (mut rng, q_table) = (self.generator(state), self.q_values.table());
                     let history = SearchHistory { rows: journal.rows(), state, epsilon, q_table };
-                    self.strategy.prepare(&history, &mut rng);
+                    if stage.is_some() {
+                        self.strategy.prepare(&history, &mut rng);
+                    }
                     journal.transaction(|transaction| self.draw(transaction, epsilon))?
                 }
             };
@@ -484,6 +486,26 @@ training: {trainer: synthetic}
         let claimed = sampler.claim(&mut journal).unwrap();
         let Claimed::Claim(second) = claimed else { panic!("at 0.5") };
         assert_eq!(second.row.epsilon, Some(0.5));
+        record(&mut journal, &second.row);
+        let claimed = Sampler { strategy: &mut Unasked, ..sampler }.claim(&mut journal).unwrap();
+        assert!(matches!(claimed, Claimed::Nothing(TrainEvent::Nothing { finished: true })));
+    }
+
+    /// Preparing may take long.
+    struct Unasked;
+
+    impl Strategy for Unasked {
+        fn prepare(&mut self, _: &SearchHistory<'_>, _: &mut ChaCha8Rng) {
+            unreachable!("no network is wanted")
+        }
+
+        fn next(
+            &mut self,
+            _: &SearchHistory<'_>,
+            _: &mut ChaCha8Rng,
+        ) -> Option<(crate::space::Candidate, Option<String>)> {
+            unreachable!("no network is wanted")
+        }
     }
 
     #[test]
