@@ -135,7 +135,7 @@ pub fn benchmark(
         let run = || searches.run(&on_search);
         let threads = (0..searches.threads).map(|_| scope.spawn(run)).collect_vec();
         let joined = threads.into_iter().map(|it| it.join().unwrap_or_else(|it| resume_unwind(it)));
-        joined.collect_vec().into_iter().flatten_ok().collect::<Result<Vec<_>>>()
+        joined.flatten_ok().collect::<Result<Vec<_>>>()
     })?;
     found.sort_by_key(|(contender, search)| (*contender, search.seed));
     let found = found.into_iter().map(|(_, search)| search).collect();

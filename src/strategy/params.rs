@@ -113,25 +113,20 @@ impl StrategyParams {
         let (kind, key) = (self.kind, "strategy.architectures");
         self.check_ranges()?;
         let schedule = schedule.clone().check()?;
-        let list = match kind {
-            StrategyKind::List => Some(self.list.check(space)?),
-            _ => {
-                let needs = "only `strategy.kind: list` trains one: give that, or leave the list \
-                             out";
-                let has_none = self.list == ListParams::default();
-                Invalid::unless(has_none, "strategy.kind", kind, needs)?;
-                None
-            }
-        };
-        let given = match (&list, kind) {
-            (Some(list), _) => Some(list.len() as u64),
-            (None, StrategyKind::Exhaustive) => {
+        let is_list = kind == StrategyKind::List;
+        let is_fit = is_list || self.list == ListParams::default();
+        let needs = "only `strategy.kind: list` trains one: give that, or leave the list out";
+        Invalid::unless(is_fit, "strategy.kind", kind, needs)?;
+        let list = is_list.then(|| self.list.check(space)).transpose()?;
+        let given = match kind {
+            StrategyKind::List => list.as_ref().map(|list| list.len() as u64),
+            StrategyKind::Exhaustive => {
                 let all = space.count_architectures();
-                let few = u64::try_from(&all).ok().filter(|&all| all <= MOST_NETWORKS.into());
                 let needs = "`exhaustive` trains every network of `search_space`: it must have at \
                              most 100000";
-                let size = || format!("exhaustive, with a space of {all} networks");
-                Some(few.ok_or_else(|| Invalid::new("strategy.kind", size(), needs))?)
+                let size = format!("exhaustive, with a space of {all} networks");
+                Invalid::unless(all <= MOST_NETWORKS.into(), "strategy.kind", size, needs)?;
+                all.try_into().ok()
             }
             _ => None,
         };

@@ -220,19 +220,18 @@ impl Comparison {
 
     /// In 80 columns.
     pub fn table(&self) -> String {
-        let networks = |at: &&AtCost| matches!(at.spent, Spent::Networks(_));
-        let seconds_of = |at: &&AtCost| !networks(at);
-        let best = |at: &AtCost| {
-            let percent = |share: f64| format!("{:.2}", 100.0 * share);
-            let MedianOverSeeds { median, low, high } = at.best;
-            vec![percent(median), format!("{}-{}", percent(low), percent(high))]
-        };
-        let wins = |at: &AtCost| vec![at.beats_random.map_or("-".into(), |it| format!("{it:.3}"))];
+        let is_networks = |at: &&AtCost| matches!(at.spent, Spent::Networks(_));
+        let is_seconds = |at: &&AtCost| !is_networks(at);
+        let percent = |share: f64| format!("{:.2}", 100.0 * share);
+        let median = |at: &AtCost| percent(at.best.median);
+        let interval = |at: &AtCost| format!("{}-{}", percent(at.best.low), percent(at.best.high));
+        let wins = |at: &AtCost| at.beats_random.map_or("-".into(), |it| format!("{it:.3}"));
         let title = "Best true accuracy in %, median over seeds with its 95 % interval";
-        let mut lines = self.block([title, "after networks"], &networks, &best);
-        lines.extend(self.block([title, "after seconds"], &seconds_of, &best));
+        let best: [&dyn Fn(&AtCost) -> String; 2] = [&median, &interval];
+        let mut lines = self.block([title, "after networks"], &is_networks, &best);
+        lines.extend(self.block([title, "after seconds"], &is_seconds, &best));
         let title = "Share of seeds with a better network than `random`";
-        lines.extend(self.block([title, "after seconds"], &seconds_of, &wins));
+        lines.extend(self.block([title, "after seconds"], &is_seconds, &[&wins]));
         lines.push("Seconds until one of the three truly best, and what a draw takes".to_owned());
         let heads = ["median", "95 % interval", "never", "wall ms", "CPU ms"];
         let row = |label: &str, [median, interval, never, wall, processor]: [String; 5]| {
@@ -256,29 +255,25 @@ impl Comparison {
         lines.join("\n") + "\n"
     }
 
-    /// At the four greatest costs of one kind, each cell of some lines.
+    /// At the four greatest costs of one kind, for each contender a line of each of `cells`.
     fn block(
         &self,
         [title, label]: [&str; 2],
         is_of: &dyn Fn(&&AtCost) -> bool,
-        cell: &dyn Fn(&AtCost) -> Vec<String>,
+        cells: &[&dyn Fn(&AtCost) -> String],
     ) -> Vec<String> {
-        let row = |label: &str, cells: &[String]| {
-            format!("{label:<25}{}", cells.iter().map(|cell| format!(" {cell:>12}")).join(""))
+        let row = |label: &str, of: &ContenderSummary, cell: &dyn Fn(&AtCost) -> String| {
+            let cells = of.at.iter().filter(is_of).tail(4).map(cell);
+            format!("{label:<25}{}", cells.map(|cell| format!(" {cell:>12}")).join(""))
         };
-        let greatest = |of: usize| self.contenders[of].at.iter().filter(is_of).tail(4);
         let head = |at: &AtCost| match at.spent {
             Spent::Networks(count) => count.to_string(),
             Spent::Seconds(most) => seconds(most),
         };
-        let heads = greatest(0).map(head).collect_vec();
-        let mut lines = vec![title.to_owned(), bold(&row(label, &heads))];
-        for (number, contender) in self.contenders.iter().enumerate() {
-            let cells = greatest(number).map(cell).collect_vec();
-            for line in 0..cells[0].len() {
-                let label = if line == 0 { contender.contender.to_string() } else { String::new() };
-                lines.push(row(&label, &cells.iter().map(|cell| cell[line].clone()).collect_vec()));
-            }
+        let mut lines = vec![title.to_owned(), bold(&row(label, &self.contenders[0], &head))];
+        for of in &self.contenders {
+            let labels = [of.contender.to_string(), String::new()];
+            lines.extend(labels.iter().zip(cells).map(|(label, cell)| row(label, of, cell)));
         }
         lines.push(String::new());
         lines
