@@ -33,7 +33,8 @@ pub fn edit(
         return with(None).map(|architecture| (architecture, words));
     }
     let here = space.walk(before).ok()?.1?;
-    let mut layers = space.legal_actions(&space.key(&here));
+    let mask = before.iter().fold(space.mask(), |mask, &layer| mask?.after(layer));
+    let mut layers = space.legal_actions_at(&here, mask);
     layers.retain(|layer| Some(layer) != old);
     while !layers.is_empty() {
         let layer = layers.swap_remove(index(layers.len()));
