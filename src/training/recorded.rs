@@ -288,7 +288,7 @@ mod tests {
                           0.25,[SM(10)],failed,is NaN,2,2,0.5\n0.25,[SM(10)],failed,is NaN,2,3,0.4\n";
 
     #[test]
-    fn every_start_is_told_and_a_failure_after_the_last_epoch_is_none() {
+    fn every_start_is_reported_and_a_failure_after_the_last_epoch_is_none() {
         let all = [(1, 1, 0.1), (2, 1, 0.3), (2, 2, 0.5), (2, 3, 0.4)];
         let failed = TrainingEnd::Failed { reason: "is NaN".into() };
         assert_eq!(answer(FAILED, 4), (all.to_vec(), failed));

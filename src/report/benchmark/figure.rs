@@ -7,7 +7,7 @@ use itertools::Itertools;
 use super::{Comparison, SimulatedSearch, Spent};
 use crate::maths::{ln, pow};
 
-/// Okabe and Ito, 2008: told apart whatever the colour vision.
+/// Okabe and Ito, 2008: distinct for the colour-blind, too.
 const COLOURS: [&str; 8] =
     ["#000000", "#e69f00", "#56b4e9", "#009e73", "#d55e00", "#0072b2", "#cc79a7", "#f0e442"];
 /// The longest search is so many times as long as what the axis begins with.
