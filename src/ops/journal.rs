@@ -133,6 +133,10 @@ impl Journal {
         &self.replay.state
     }
 
+    pub const fn replays(&self) -> u32 {
+        self.replay.replays
+    }
+
     /// The newest view when the journal was opened or renewed; none once a repair has begun since.
     pub fn view(&self) -> Option<&View> {
         self.view.as_ref().filter(|view| !self.is_repaired_after(view.rows()))
@@ -332,6 +336,10 @@ pub(crate) struct Transaction<'a> {
 impl Transaction<'_> {
     pub const fn state(&self) -> &Knowledge {
         &self.replay.state
+    }
+
+    pub const fn replays(&self) -> u32 {
+        self.replay.replays
     }
 
     /// The rows of the log, and those that were pushed.

@@ -56,8 +56,8 @@ impl BayesianParams {
 
 pub struct Bayesian {
     pub params: BayesianParams,
-    /// With the number of first results that it was fitted to.
-    process: Option<(usize, GaussianProcess)>,
+    /// With the number of first results that it was fitted to, and of which replay.
+    process: Option<((usize, u32), GaussianProcess)>,
     /// The best first.
     ranking: Vec<Draw>,
 }
@@ -85,12 +85,17 @@ impl Bayesian {
         Self { params, process: None, ranking: Vec::new() }
     }
 
-    fn process(&mut self, space: &Space, results: &[Outcome<'_>]) -> &GaussianProcess {
+    fn process(
+        &mut self,
+        history: &SearchHistory<'_>,
+        results: &[Outcome<'_>],
+    ) -> &GaussianProcess {
         let burn_in = self.params.burn_in as usize;
         let count = burn_in << (results.len() / burn_in).ilog2();
-        if self.process.as_ref().is_none_or(|&(fitted_to, _)| fitted_to != count) {
+        let (space, of) = (history.space(), (count, history.replays));
+        if self.process.as_ref().is_none_or(|&(fitted_to, _)| fitted_to != of) {
             let points = parse(space, &best_and_newest(&results[..count], FIT_POINTS));
-            self.process = Some((count, GaussianProcess::fit(space, &points)));
+            self.process = Some((of, GaussianProcess::fit(space, &points)));
         }
         &self.process.as_ref().expect("fitted").1
     }
@@ -139,7 +144,7 @@ impl Strategy for Bayesian {
         let networks: Vec<_> = candidates.chain(parents).collect();
         let open = history.state.open.values();
         let open: Vec<_> = open.filter_map(|open| of(&open.candidate).ok()).collect();
-        let mut expected = self.process(space, &results).predict(&known, &open, &networks);
+        let mut expected = self.process(history, &results).predict(&known, &open, &networks);
         let of_parents = expected.split_off(drawn.len()).into_iter().map(|it| it.mean);
         let best = of_parents.fold(f64::NEG_INFINITY, f64::max);
         let ranked = expected.into_iter().zip(drawn).map(|(expected, (candidate, edit))| {
@@ -230,7 +235,7 @@ mod tests {
             assert_eq!(why.unwrap().contains("improvement"), number >= 4);
             search.train(&candidate.architecture, None, Event::Trained, 0.5);
             let count = strategy.process.as_ref().map(|&(count, _)| count);
-            assert_eq!(count, [None, Some(4), Some(8)][number / 4]);
+            assert_eq!(count, [None, Some((4, 0)), Some((8, 0))][number / 4]);
         }
     }
 

@@ -10,18 +10,20 @@ pub struct MadeUpSearch {
     rows: Vec<Row>,
     state: Knowledge,
     q_table: QTable,
+    pub replays: u32,
 }
 
 impl MadeUpSearch {
     /// On grey images of 16 x 16 pixels and ten classes.
     pub fn new(space: SpaceParams) -> Self {
         let space = space.check(DataShape { size: 16, channels: 1, classes: 10 }).unwrap();
-        Self { rows: vec![], state: Knowledge::default(), q_table: QTable::new(space, 0.5) }
+        let (state, q_table) = (Knowledge::default(), QTable::new(space, 0.5));
+        Self { rows: Vec::new(), state, q_table, replays: 0 }
     }
 
     pub fn history(&self, epsilon: Option<Epsilon>) -> SearchHistory<'_> {
-        let Self { rows, state, q_table } = self;
-        SearchHistory { rows, state, epsilon, q_table }
+        let Self { rows, state, q_table, replays } = self;
+        SearchHistory { rows, state, epsilon, q_table, replays: *replays }
     }
 
     pub fn next(

@@ -50,6 +50,8 @@ pub trait Strategy: Send {
 #[derive(Clone, Copy)]
 pub struct SearchHistory<'a> {
     pub rows: &'a [Row],
+    /// How often the log was read from its start: rows that were seen before may be others now.
+    pub replays: u32,
     /// What follows from the rows.
     pub state: &'a Knowledge,
     /// In force; `None` for a strategy without epsilons.

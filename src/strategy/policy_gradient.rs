@@ -5,7 +5,7 @@
 //! Of that paper: an LSTM, uniform initial weights, Adam, and the moving average of the rewards as
 //! the baseline. Ours: one LSTM layer of 32 units instead of two of 35; a step chooses a whole
 //! layer, by a softmax over the legal ones, instead of one number of a layer; one update a result,
-//! in the order of the log and with the weights of then, whoever drew the network and when, so that
+//! in the order of the log and with the weights of then, whichever task drew the network, and when, so that
 //! every process comes to the same controller; a larger learning rate, since a search has hundreds
 //! of networks and not 12,800; and networks that are known are drawn again.
 //!
@@ -23,7 +23,7 @@ use super::{Draw, SearchHistory, Strategy};
 use crate::maths::{exp, ln, pow, square, tanh};
 use crate::seed::{Purpose, generator};
 use crate::space::{Action, Candidate, Space};
-use crate::storage::{AT_RANDOM, Event};
+use crate::storage::AT_RANDOM;
 
 #[derive(Debug, Clone, Copy, PartialEq, SmartDefault, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -49,23 +49,22 @@ pub struct PolicyGradient {
     seed: u64,
     /// Made with the first draw.
     controller: Option<Controller>,
-    /// Rows of the log that the controller has learned from.
+    /// Rows of the log that the controller has learned from, and of which replay.
     rows: usize,
+    replays: u32,
     results: u64,
 }
 
 impl PolicyGradient {
     pub const fn new(params: PolicyGradientParams, seed: u64) -> Self {
-        Self { params, seed, controller: None, rows: 0, results: 0 }
+        Self { params, seed, controller: None, rows: 0, replays: 0, results: 0 }
     }
 }
 
 impl Strategy for PolicyGradient {
     fn prepare(&mut self, history: &SearchHistory<'_>, _: &mut ChaCha8Rng) {
-        let new = history.rows.get(self.rows..);
-        // A repair has blanked rows that were learned from, or the log was put back from a copy.
-        if new.is_none_or(|new| new.iter().any(|row| row.event == Event::Repaired)) {
-            *self = Self::new(self.params, self.seed);
+        if history.replays != self.replays {
+            *self = Self { replays: history.replays, ..Self::new(self.params, self.seed) };
         }
         let (space, new) = (history.space(), &history.rows[self.rows..]);
         let controller = self.controller.get_or_insert_with(|| {
@@ -328,6 +327,8 @@ mod tests {
     use super::*;
     use crate::maths::mean;
     use crate::space::{DataShape, Layer, SpaceParams};
+    use crate::storage::Event;
+    use crate::strategy::made_up_search::MadeUpSearch;
 
     fn space() -> Space {
         let params = SpaceParams {
@@ -406,5 +407,24 @@ mod tests {
         let ([early, late], [wide, narrow]) = (ends(&rewards), ends(&surprises));
         assert!(late > early + 0.3, "{early} to {late}");
         assert!(narrow < 0.7 * wide, "{wide} to {narrow}");
+    }
+
+    #[test]
+    fn after_a_replay_of_the_log_all_is_learned_anew() {
+        let search = |reward: f64| {
+            let mut search = MadeUpSearch::new(SpaceParams::default());
+            search.train("[SM(10)]", None, Event::Trained, 0.5);
+            search.train("[GAP(10), SM(10)]", None, Event::Trained, reward);
+            search
+        };
+        let new = || PolicyGradient::new(PolicyGradientParams::default(), 3);
+        let (mut fresh, mut stale) = (new(), new());
+        let mut other = search(0.9);
+        let expected = other.next(&mut fresh, None, 1);
+        search(0.1).next(&mut stale, None, 1).unwrap();
+        // As many rows, which are others.
+        assert_ne!(other.next(&mut stale, None, 1), expected);
+        other.replays = 1;
+        assert_eq!(other.next(&mut stale, None, 1), expected);
     }
 }

@@ -30,7 +30,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     // 1,200 before Bayesian optimisation with its Gaussian process.
-    ("strategy", 1_305, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),
+    ("strategy", 1_310, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),
     ("exchange", 300, &["space", "outcome", "q_learning", "storage"]),
     // 1,095 before pictures and arrays of numpy.
     ("dataset", 2_645, &["seed", "maths", "regular_file", "invalid"]),

@@ -311,7 +311,8 @@ impl Sampler<'_> {
                 Some(earlier) => self.take_up_again(journal, earlier)?,
                 None => {
                     let (mut rng, q_table) = (self.generator(state), self.q_values.table());
-                    let history = SearchHistory { rows: journal.rows(), state, epsilon, q_table };
+                    let (rows, replays) = (journal.rows(), journal.replays());
+                    let history = SearchHistory { rows, replays, state, epsilon, q_table };
                     if stage.is_some() {
                         self.strategy.prepare(&history, &mut rng);
                     }
@@ -373,7 +374,8 @@ impl Sampler<'_> {
             }
             draws += 1;
             let (mut rng, q_table) = (self.generator(state), self.q_values.table());
-            let history = SearchHistory { rows: transaction.rows(), state, epsilon, q_table };
+            let (rows, replays) = (transaction.rows(), transaction.replays());
+            let history = SearchHistory { rows, replays, state, epsilon, q_table };
             let Some((candidate, why)) = self.strategy.next(&history, &mut rng) else {
                 // What others train may be lost, and then be trained again.
                 if !state.open.is_empty() {
