@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fs, mem, thread};
@@ -36,9 +37,10 @@ pub struct BenchmarkOptions {
     #[arg(long, default_value_t = 20, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
     pub seeds: u64,
-    /// Results of each search [default: half of the recorded networks]
-    #[arg(long, value_name = "NETWORKS")]
-    pub budget: Option<u64>,
+    /// Results of each search, or with `s` recorded seconds (`7200s`): then the last epsilon goes
+    /// on until they are over [default: half of the recorded networks]
+    #[arg(long, value_name = "NETWORKS|SECONDS")]
+    pub budget: Option<Budget>,
     /// Simulated workers of each search
     #[arg(long, default_value_t = 8, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -49,6 +51,27 @@ pub struct BenchmarkOptions {
     /// The folder for tables and figure; files of their names there are replaced
     #[arg(long, default_value = "benchmark", value_name = "DIR")]
     pub output: PathBuf,
+}
+
+/// What each search may cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    Networks(u64),
+    Seconds(f64),
+}
+
+impl FromStr for Budget {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let budget = match text.strip_suffix('s') {
+            Some(seconds) => {
+                seconds.parse().ok().filter(|it| *it > 0.0 && *it < 1e12).map(Self::Seconds)
+            }
+            None => text.parse().ok().map(Self::Networks),
+        };
+        budget.ok_or("give a number of networks (`500`) or of seconds (`7200s`)")
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -90,7 +113,7 @@ pub fn benchmark(
     };
     let contenders = strategies.iter().copied().unique().cartesian_product(stopping).collect_vec();
     recording::check_finished(config)?;
-    let recording = recording::checked(config_of(config, contenders[0], 1))?.recording;
+    let recording = recording::checked(config_of(config, contenders[0], 1, 1))?.recording;
     if recording.iter().any(|it| !it.has_all_seconds()) {
         bail!(Refusal::Usage(
             "`training.recorded` has epochs without `seconds`, which would cost nothing: strategies \
@@ -101,14 +124,22 @@ pub fn benchmark(
     let accuracies = recording.iter().flat_map(|it| it.accuracies(config.training.epochs));
     let accuracies: HashMap<_, _> = accuracies.map(|(name, it)| (name.clone(), it)).collect();
     let networks = accuracies.len() as u64;
-    let budget = options.budget.unwrap_or_else(|| networks.div_ceil(2));
+    let (budget, most) = match options.budget {
+        None => (networks.div_ceil(2), networks.div_ceil(2)),
+        Some(Budget::Networks(count)) => (count, count),
+        Some(Budget::Seconds(seconds)) => {
+            let each = recording.iter().map(|it| it.mean_seconds()).sum::<f64>();
+            let count = seconds * f64::from(options.workers) / each;
+            ((count.round() as u64).clamp(1, networks), networks)
+        }
+    };
     if !(1..=networks).contains(&budget) {
         bail!(Refusal::Usage(format!(
             "`--budget {budget}`: {networks} networks are recorded (give 1 to {networks})"
         )));
     }
     let configs =
-        contenders.into_iter().map(|contender| config_of(config, contender, budget)).collect_vec();
+        contenders.into_iter().map(|it| config_of(config, it, budget, most)).collect_vec();
     // All are checked before anything is made.
     let checked = configs.iter().map(|config| config.clone().check_with(recording.clone()));
     let warnings =
@@ -153,13 +184,17 @@ fn config_of(
     config: &ExperimentConfig,
     (kind, early_stopping): (StrategyKind, bool),
     budget: u64,
+    most: u64,
 ) -> ExperimentConfig {
     let mut config = config.clone();
-    let architectures = (!kind.has_epsilon()).then_some(budget);
+    let architectures = (!kind.has_epsilon()).then_some(most);
     config.strategy =
         StrategyParams { kind, architectures, list: Default::default(), ..config.strategy };
     let stages = &mut config.epsilon_schedule.0;
     *stages = scaled(stages, budget);
+    if let Some(last) = stages.last_mut() {
+        last.architectures += most - budget;
+    }
     config.early_stopping.enabled = early_stopping;
     config.training.keep_models = KeptModels(0);
     config.training.checkpoint_dir = None;
@@ -250,6 +285,10 @@ impl Searches {
         // By when they end, in microseconds, and by worker.
         let mut trainings = BTreeMap::new();
         let (mut now, mut free) = (0, (1..=self.options.workers).collect_vec());
+        let until = match self.options.budget {
+            Some(Budget::Seconds(seconds)) => (seconds * 1e6) as u64,
+            _ => u64::MAX,
+        };
         loop {
             for worker in mem::take(&mut free) {
                 run.task.task = worker.to_string();
@@ -269,7 +308,8 @@ impl Searches {
                     _ => free.push(worker),
                 }
             }
-            let Some(((ends, worker), trained)) = trainings.pop_first() else { break };
+            let next = trainings.pop_first().filter(|((ends, _), _)| *ends <= until);
+            let Some(((ends, worker), trained)) = next else { break };
             if self.interrupt.signal().is_some() {
                 bail!(Refusal::TryAgain("interrupted: nothing is kept of a benchmark".to_owned()));
             }

@@ -192,6 +192,13 @@ impl RecordedTrainings {
         epochs.all(|epoch| epoch.seconds.is_some_and(|it| it.is_finite() && it >= 0.0))
     }
 
+    /// Of a whole training.
+    pub fn mean_seconds(&self) -> f64 {
+        let seconds =
+            |it: &RecordedTraining| it.curve.iter().filter_map(|epoch| epoch.seconds).sum();
+        mean(self.trainings.values().flatten().map(seconds).collect_vec().into_iter())
+    }
+
     /// What is true of each network: the mean over its trainings of the best validation accuracy,
     /// 0 of one that no training of so many epochs brings to its end, so that none finds it.
     pub fn accuracies(&self, epochs: u32) -> impl Iterator<Item = (&String, f64)> {

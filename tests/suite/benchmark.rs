@@ -86,6 +86,29 @@ fn a_search_of_the_whole_space_finds_the_best_when_its_training_ends() {
 }
 
 #[test]
+fn seconds_end_a_search_of_any_strategy_in_its_last_epsilon() {
+    let one = recorded();
+    let seconds =
+        |row: &BTreeMap<String, String>| row["seconds"].parse::<f64>().unwrap_or_default();
+    let whole = rows(&one, "all.csv").iter().map(seconds).sum::<f64>();
+    let budget = whole / 4.0;
+    let given = format!("{budget}s");
+    let more = ["--strategies", "random,q_learning", "--workers", "2", "--budget", &given];
+    benchmark(&one, &more).success();
+    let courses = rows(&one, "out/benchmark.csv");
+    let ends =
+        courses.chunk_by(|a, b| (&a["strategy"], &a["seed"]) == (&b["strategy"], &b["seed"]));
+    let ends = ends.map(|of| of.last().unwrap()).collect::<Vec<_>>();
+    assert_eq!(ends.len(), 6);
+    // Two workers have half of the seconds of all 34 networks.
+    for end in ends {
+        assert!(seconds(end) <= budget && seconds(end) >= 0.8 * budget, "{end:?}");
+        let results = end["results"].parse::<u32>().unwrap();
+        assert!((9..=28).contains(&results), "{end:?}");
+    }
+}
+
+#[test]
 fn what_cannot_be_compared_is_refused_before_anything_is_made() {
     let one = recorded();
     let refused = |more: &[&str], says: &str| {
@@ -94,6 +117,7 @@ fn what_cannot_be_compared_is_refused_before_anything_is_made() {
     };
     refused(&["--strategies", "greedy"], "possible values: q_learning, random");
     refused(&["--budget", "35"], "34 networks are recorded (give 1 to 34)");
+    refused(&["--budget", "2h"], "of seconds (`7200s`)");
     refused(&["--set", "strategy.evolution.population=0"], "strategy.evolution.population");
     let synthetic = ["--set", "training.trainer=synthetic", "--set", "training.recorded=[]"];
     refused(&synthetic, "a benchmark is made of recorded trainings");
