@@ -15,6 +15,7 @@ mod finalize;
 mod predict;
 mod printer;
 mod progress;
+mod report;
 mod rounds;
 mod simulate;
 mod space;
@@ -82,6 +83,7 @@ enum Command {
     Verify(checks::VerifyArgs),
     Doctor(checks::DoctorArgs),
     Finalize(finalize::FinalizeArgs),
+    Report(report::ReportArgs),
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
@@ -99,10 +101,10 @@ impl Command {
         keep_running_at_file_size_limit()?;
         // They may fit or read a predictor, or read many curves or pictures at once.
         use Command::{
-            Benchmark, Config, Finalize, Init, Reduce, Run, Simulate, Status, Train, Verify,
+            Benchmark, Config, Finalize, Init, Reduce, Report, Run, Simulate, Status, Train, Verify,
         };
         let fits = matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_));
-        let fits = fits || matches!(self, Finalize(_));
+        let fits = fits || matches!(self, Finalize(_) | Report(_));
         if fits || matches!(self, Simulate(_) | Init(_) | Config(_) | Benchmark(_)) {
             start_threads()?;
         }
@@ -122,6 +124,7 @@ impl Command {
             Self::Train(args) => train::run_task(args, trust, printer),
             Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
             Self::Finalize(args) => finalize::run(&args, given, trust, printer),
+            Self::Report(args) => report::run(args, printer),
             Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

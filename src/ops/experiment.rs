@@ -140,6 +140,13 @@ impl Experiment {
         &self.config
     }
 
+    /// The configuration but for name and seed, as experiments with other seeds have it.
+    pub(crate) fn family(&self) -> String {
+        let mut config = self.config.config.clone();
+        (config.experiment.name, config.experiment.seed) = (String::new(), 0);
+        serde_json::to_string(&config).expect("a configuration has only plain fields")
+    }
+
     pub(crate) fn view_params(&self) -> ViewParams {
         ViewParams {
             space: self.config.space.clone(),

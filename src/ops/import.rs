@@ -11,6 +11,7 @@ use crate::ops::journal::Journal;
 use crate::ops::train::Task;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
+use crate::report::QValue;
 use crate::space::Candidate;
 use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
@@ -123,4 +124,15 @@ fn keep_q_values(experiment: &Experiment, bytes: &[u8]) -> anyhow::Result<()> {
         .with_context(|| format!("failed to create `{}`", folder.display()))?;
     // An import that died here before it wrote the log may have kept another one.
     Ok(publish::replace_file(&folder.join(Q_VALUES), bytes).map(drop)?)
+}
+
+/// Returns the Q-table that was imported with results, empty where there is none.
+pub(crate) fn imported_q_values(experiment: &Experiment) -> anyhow::Result<Vec<QValue>> {
+    let path = experiment.dir().imported().join(Q_VALUES);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let usable = read_q_values(read_input(&path)?, &experiment.config().space, &path)?;
+    let q_value = |(state, action, value)| QValue { state, action, value, updates: None };
+    Ok(usable.rows.into_iter().map(q_value).collect())
 }

@@ -19,6 +19,7 @@ pub mod predict;
 pub(crate) mod recording;
 pub mod reduce;
 mod refusal;
+pub mod report;
 pub mod rounds;
 pub mod run;
 pub mod set;

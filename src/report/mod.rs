@@ -3,10 +3,12 @@
 //! Made of [`SearchData`], which `ops` reads; writing, printing and the clock are its caller's.
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
-//! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared.
+//! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared;
+//! [`figures`]: SVG.
 
 pub mod benchmark;
 pub mod certificate;
+pub mod figures;
 pub mod finals;
 #[cfg(test)]
 mod golden;
@@ -22,5 +24,5 @@ mod time_left;
 pub use iterations::{
     ArchitectureRecord, Ledger, by_iteration, first_start, ordered_bits, ranking,
 };
-pub use search::{Condition, EarlyStopping, SearchData, who_trained};
+pub use search::{Condition, EarlyStopping, QValue, SearchData, who_trained};
 pub use summary::{HostTally, Summary};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::finals::{FinalNetwork, FinalRepeat, Finals, NetworkRole, Outputs, Read, SearchFacts};
-use super::search::{EarlyStopping, SearchData};
+use super::search::{EarlyStopping, QValue, SearchData};
 use super::summary::{HostTally, Summary};
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, Scores};
@@ -51,8 +51,10 @@ pub(super) fn search(trainer: &'static str) -> SearchData {
         },
         curves: curves(),
         q_values: q_values(),
+        initial_q_value: 0.5,
         predictor_networks: 2,
         predictor_scores: vec![scores(0.05, 0.75, 0.04), scores(0.02, 0.95, 0.0125)],
+        ..SearchData::default()
     }
 }
 
@@ -224,7 +226,7 @@ fn curves() -> BTreeMap<Attempt, Curve> {
     BTreeMap::from([curve(8, [failed, stopped]), curve(1, three_epochs())])
 }
 
-fn q_values() -> Vec<(StateKey, Action, f64)> {
+fn q_values() -> Vec<QValue> {
     let classes = 10;
     let softmax = Layer::Softmax { classes };
     let key = |depth, last, bin| StateKey { depth, last, bin };
@@ -233,7 +235,7 @@ fn q_values() -> Vec<(StateKey, Action, f64)> {
     let dense = key(3, LastLayer::FullyConnected { index: 0, width: 128 }, Bin::One);
     let gap = key(3, LastLayer::GlobalAveragePool, Bin::One);
     let start = key(0, LastLayer::Start, Bin::Eight);
-    vec![
+    let all: [(StateKey, Action, f64); 8] = [
         (start, softmax, 0.5),
         (start, Layer::Conv { filters: 64, kernel: 3, stride: 1 }, 0.5000396),
         (conv, softmax, 0.49996),
@@ -242,7 +244,14 @@ fn q_values() -> Vec<(StateKey, Action, f64)> {
         (pool, Layer::GlobalAveragePool { classes }, 0.5),
         (dense, softmax, 0.5),
         (gap, softmax, 0.504),
-    ]
+    ];
+    let q_value = |(state, action, value)| QValue {
+        state,
+        action,
+        value,
+        updates: Some(u64::from(value != 0.5)),
+    };
+    all.map(q_value).into()
 }
 
 fn outputs(model: &str, images: [[f32; 3]; 4], labels: [i64; 4]) -> Option<Outputs> {

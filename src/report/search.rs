@@ -13,6 +13,8 @@ use crate::storage::{Attempt, Curve, Event, Iteration, Row};
 #[derive(Debug, Clone, Default)]
 pub struct SearchData {
     pub experiment: String,
+    /// The same for experiments that differ in name and seed alone.
+    pub family: String,
     /// The configured trainer, `torch`, `command`, `synthetic` or `recorded`, or [`IMPORTED`].
     pub trainer: &'static str,
     pub epochs: u32,
@@ -24,14 +26,31 @@ pub struct SearchData {
     pub early_stopping: EarlyStopping,
     /// Of the attempts that have a result.
     pub curves: BTreeMap<Attempt, Curve>,
-    pub q_values: Vec<(StateKey, Action, f64)>,
+    pub q_values: Vec<QValue>,
+    /// Of the table that was imported with results.
+    pub imported_q_values: Vec<QValue>,
+    pub initial_q_value: f64,
     /// Networks that the newest predictor was fitted to.
     pub predictor_networks: u64,
     /// Sigma, and the scores on networks left out of the fit, by observed epochs from 1.
     pub predictor_scores: Vec<(f64, Scores)>,
 }
 
+#[derive(Debug, Clone, Copy)]
+pub struct QValue {
+    pub state: StateKey,
+    pub action: Action,
+    pub value: f64,
+    /// Not known of an imported one.
+    pub updates: Option<u64>,
+}
+
 impl SearchData {
+    /// Whether a Q-value was ever updated: as far as can be told, of an imported one.
+    pub fn is_updated(&self, of: &QValue) -> bool {
+        of.updates.map_or(of.value != self.initial_q_value, |updates| updates > 0)
+    }
+
     pub fn row_of(&self, iteration: Iteration) -> Option<&Row> {
         let found = self.iterations.binary_search_by_key(&Some(iteration), |row| row.iteration);
         found.ok().map(|place| &self.iterations[place])

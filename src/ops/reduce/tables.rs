@@ -11,13 +11,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::ops::Experiment;
+use crate::ops::import::imported_q_values;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
 use crate::ops::train::attempt::audit_findings;
 use crate::q_learning::QTable;
 use crate::regular_file::{self, SMALL};
 use crate::report::tables::{Settled, TableSet, add_all};
-use crate::report::{EarlyStopping, SearchData, by_iteration, who_trained};
+use crate::report::{EarlyStopping, QValue, SearchData, by_iteration, who_trained};
 use crate::storage::fs::{publish, yaml};
 use crate::storage::log::position::crc32_on;
 use crate::storage::view::files::skip;
@@ -113,23 +114,16 @@ fn write_after(
         tables.kept = shown.settled;
         (shown.columns, shown.stamps)
     });
-    let (curves, notices, are_all) = curves(experiment, &search, tables.kept.before);
-    search.curves = curves;
+    let (notices, are_all) = {
+        let (of, from) = ((experiment, journal), tables.kept.before);
+        add_details(&mut search, of, q_table, from)?
+    };
     tables.settled.before = tables.kept.before;
     // A curve that is missing or cut short may come back.
     if are_all {
         let Knowledge { open, pending, next_iteration, .. } = journal.state();
         let unfinished = open.keys().chain(pending.keys()).min();
         tables.settled.before = unfinished.unwrap_or(next_iteration).0;
-    }
-    let q_values = q_table.rows().flat_map(|(state, values)| {
-        values.iter().map(move |&(action, q_value)| (state, action, q_value))
-    });
-    search.q_values = q_values.collect();
-    if let Some(stored) = newest_predictor(experiment, journal, skip)? {
-        let fitted = stored.predictor()?;
-        search.predictor_networks = fitted.examples().len() as u64;
-        search.predictor_scores = fitted.scores().collect();
     }
     add_all(&mut tables, &search);
     let dictionary = tables.files.last().expect("the data dictionary");
@@ -166,6 +160,33 @@ fn write_after(
     Ok(Some([tables.notices, notices].concat()))
 }
 
+/// Adds what `status` does not show: curves from an iteration on, Q-values, scores. Returns notices,
+/// and whether all curves are there whole.
+pub(crate) fn add_details(
+    search: &mut SearchData,
+    (experiment, journal): (&Experiment, &Journal),
+    q_table: &QTable,
+    from: u64,
+) -> Result<(Vec<String>, bool)> {
+    let (curves, notices, are_all) = curves(experiment, search, from);
+    search.curves = curves;
+    let q_values =
+        q_table.rows().flat_map(|(state, values)| {
+            values.iter().zip(q_table.updates(&state)).map(move |(&(action, value), &updates)| {
+                QValue { state, action, value, updates: Some(updates) }
+            })
+        });
+    search.q_values = q_values.collect();
+    search.imported_q_values = imported_q_values(experiment)?;
+    search.initial_q_value = experiment.config().q_learning.initial_q_value;
+    if let Some(stored) = newest_predictor(experiment, journal, skip)? {
+        let fitted = stored.predictor()?;
+        search.predictor_networks = fitted.examples().len() as u64;
+        search.predictor_scores = fitted.scores().collect();
+    }
+    Ok((notices, are_all))
+}
+
 pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<SearchData> {
     let (config, knowledge) = (experiment.config(), journal.state());
     let stopping = &config.early_stopping;
@@ -173,6 +194,7 @@ pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<
     let iterations = by_iteration(journal.rows());
     Ok(SearchData {
         experiment: config.experiment.name.clone(),
+        family: experiment.family(),
         trainer: who_trained(config.recipe.trainer.into(), &iterations),
         epochs: config.recipe.epochs,
         validation_images: experiment.validation_images(),

@@ -7,7 +7,7 @@ use crate::outcome::Accuracy;
 use crate::storage::{Event, Iteration, Time};
 
 /// Before quoting. An empty text is a missing value: not known, or not applicable.
-pub(super) trait CellValue {
+pub(in crate::report) trait CellValue {
     fn text(&self) -> String;
 }
 

@@ -9,6 +9,7 @@
 //! UTC; no cell that a spreadsheet would compute, take for a date or otherwise change; no absolute
 //! path; a table of more than 1,000,000 rows is split.
 
+mod accuracy_histogram;
 mod benchmark;
 mod cell;
 mod curves;
@@ -18,14 +19,17 @@ mod finals;
 mod gpu_hours;
 mod iterations;
 mod predictor_scores;
+mod q_by_depth;
 mod q_table;
 mod spreadsheet;
-mod table;
+pub(super) mod table;
 
 use super::search::SearchData;
+pub use accuracy_histogram::{BIN, HistogramRow, add_histogram, histogram};
 pub use benchmark::of_comparison;
 pub use cell::without_absolute_paths;
 pub use finals::of_finals;
+pub use q_by_depth::{ActionGroup, add_q_by_depth, mean_q_values};
 pub use table::{Settled, TableSet};
 
 pub fn add_all(set: &mut TableSet, search: &SearchData) {
@@ -35,6 +39,9 @@ pub fn add_all(set: &mut TableSet, search: &SearchData) {
     curves::add_long(set, search);
     curves::add_wide(set, search);
     q_table::add(set, search);
+    add_q_by_depth(set, search, ActionGroup::LayerType);
+    add_q_by_depth(set, search, ActionGroup::Kernel);
+    add_histogram(set, search);
     gpu_hours::add(set, search);
     early_stopping::add(set, search);
     predictor_scores::add(set, search);

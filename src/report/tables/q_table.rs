@@ -3,15 +3,20 @@
 use std::num::NonZeroU32;
 
 use super::table::*;
-use crate::report::search::SearchData;
-use crate::space::{Action, StateKey, StateTuple};
-
-type QValue = (StateKey, Action, f64);
+use crate::report::search::{IMPORTED, QValue, SearchData};
+use crate::space::StateTuple;
 
 /// The published tuples have 0 for a size that the kind of layer lacks.
 pub(super) fn add(set: &mut TableSet, search: &SearchData) {
+    add_one(set, "q_table", &search.q_values, search.trainer);
+    if !search.imported_q_values.is_empty() {
+        add_one(set, "imported_q_table", &search.imported_q_values, IMPORTED);
+    }
+}
+
+fn add_one(set: &mut TableSet, name: &str, values: &[QValue], trainer: &'static str) {
     let columns = columns! { QValue:
-        state_depth: COUNT, "Number of layers placed so far", |row| row.0.depth;
+        state_depth: COUNT, "Number of layers placed so far", |row| row.state.depth;
         state_layer: one_of("start | conv | pool | fc | gap"), "Kind of the last layer placed: \
             convolution, max pooling, fully connected, global average pooling, or none at the \
             start", |row| last(row).layer_type;
@@ -26,8 +31,8 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
             |row| NonZeroU32::new(last(row).fc_size);
         state_size_bin: PIXELS,
             "Side of the representation, as the least of its bin: 8 and more, 4 to 7, at most 3",
-            |row| row.0.bin.size();
-        action_depth: POSITIVE, "Depth of the layer to be placed", |row| row.0.depth + 1;
+            |row| row.state.bin.size();
+        action_depth: POSITIVE, "Depth of the layer to be placed", |row| row.state.depth + 1;
         action_layer: one_of("conv | pool | fc | gap | softmax"),
             "Kind of the layer to be placed; the softmax ends the network",
             |row| next(row).layer_type;
@@ -39,19 +44,20 @@ pub(super) fn add(set: &mut TableSet, search: &SearchData) {
             |row| NonZeroU32::new(next(row).stride);
         action_fc_width: POSITIVE, "Neurons of the layer to be placed, a fully connected one",
             |row| NonZeroU32::new(next(row).fc_size);
-        q_value: NUMBER, "Reward expected of the action", |row| row.2;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
+        q_value: NUMBER, "Reward expected of the action", |row| row.value;
+        trainer: TRAINER, WHO_TRAINED, |_| trainer;
+        updates: COUNT, "How often it was updated; missing where it was imported";
     };
-    set.add("q_table", &columns, &search.q_values);
+    set.add(name, &columns, values);
 }
 
-fn last((state, ..): &QValue) -> StateTuple {
-    StateTuple::of_state(state)
+fn last(of: &QValue) -> StateTuple {
+    StateTuple::of_state(&of.state)
 }
 
 /// The layer to be placed; the tuple of a termination still has the sizes of the last layer.
-fn next((state, action, _): &QValue) -> StateTuple {
-    match StateTuple::of_action(state, *action) {
+pub(super) fn next(of: &QValue) -> StateTuple {
+    match StateTuple::of_action(&of.state, of.action) {
         placed @ StateTuple { terminate: 0, .. } => placed,
         end => StateTuple { layer_type: "softmax", filter_size: 0, stride: 0, fc_size: 0, ..end },
     }

@@ -9,57 +9,58 @@ use super::cell::CellValue;
 use crate::storage::Iteration;
 
 /// Type, unit and allowed values in the words of the dictionary.
-pub(super) type Domain = (&'static str, &'static str, &'static str);
+pub(in crate::report) type Domain = (&'static str, &'static str, &'static str);
 
-pub(super) const COUNT: Domain = ("integer", "", "at least 0");
-pub(super) const POSITIVE: Domain = ("integer", "", "at least 1");
-pub(super) const PIXELS: Domain = ("integer", "pixels", "at least 1");
-pub(super) const NUMBER: Domain = ("number", "", "any number");
-pub(super) const NOT_NEGATIVE: Domain = ("number", "", "at least 0");
-pub(super) const SHARE: Domain = ("number", "", "between 0 and 1");
-pub(super) const SECONDS: Domain = ("number", "seconds", "at least 0");
-pub(super) const HOURS: Domain = ("number", "hours", "at least 0");
-pub(super) const BOOLEAN: Domain = ("boolean", "", "true | false");
-pub(super) const TIME: Domain = ("time", "", "ISO 8601 in UTC with milliseconds");
-pub(super) const ARCHITECTURE: Domain = (
+pub(in crate::report) const COUNT: Domain = ("integer", "", "at least 0");
+pub(in crate::report) const POSITIVE: Domain = ("integer", "", "at least 1");
+pub(in crate::report) const PIXELS: Domain = ("integer", "pixels", "at least 1");
+pub(in crate::report) const NUMBER: Domain = ("number", "", "any number");
+pub(in crate::report) const NOT_NEGATIVE: Domain = ("number", "", "at least 0");
+pub(in crate::report) const SHARE: Domain = ("number", "", "between 0 and 1");
+pub(in crate::report) const SECONDS: Domain = ("number", "seconds", "at least 0");
+pub(in crate::report) const HOURS: Domain = ("number", "hours", "at least 0");
+pub(in crate::report) const BOOLEAN: Domain = ("boolean", "", "true | false");
+pub(in crate::report) const TIME: Domain = ("time", "", "ISO 8601 in UTC with milliseconds");
+pub(in crate::report) const ARCHITECTURE: Domain = (
     "architecture",
     "",
     "layers between brackets: C(filters,kernel,stride), P(kernel,stride), FC(width), \
      GAP(classes), SM(classes), D(i,n) for dropout with probability i/(2n)",
 );
-pub(super) const TEXT: Domain = (
+pub(in crate::report) const TEXT: Domain = (
     "text",
     "",
     "any text on one line; an apostrophe at its beginning is not part of it and keeps \
      spreadsheets from changing it",
 );
 
-pub(super) const TRAINER: Domain = one_of("torch | command | synthetic | recorded | imported");
+pub(in crate::report) const TRAINER: Domain =
+    one_of("torch | command | synthetic | recorded | imported");
 /// In each row, so that no table of made-up accuracies passes for a real one.
-pub(super) const WHO_TRAINED: &str = "Who trained: the trainer of this search, whose accuracies \
+pub(in crate::report) const WHO_TRAINED: &str = "Who trained: the trainer of this search, whose accuracies \
     are made up when it is synthetic and were recorded before when it is recorded, or imported, \
     when the result was taken over from another one";
 
 /// One of the words between ` | `.
-pub(super) const fn one_of(words: &'static str) -> Domain {
+pub(in crate::report) const fn one_of(words: &'static str) -> Domain {
     ("word", "", words)
 }
 
 /// A row of the data dictionary.
 #[derive(Clone)]
-pub(super) struct Definition {
+pub(in crate::report) struct Definition {
     file: String,
     column: String,
     meaning: String,
     domain: Domain,
 }
 
-pub(super) struct Column<'a, R> {
+pub(in crate::report) struct Column<'a, R> {
     definition: Definition,
     text: Box<dyn Fn(&R) -> String + 'a>,
 }
 
-pub(super) fn column<'a, R, V: CellValue>(
+pub(in crate::report) fn column<'a, R, V: CellValue>(
     name: impl ToString,
     domain: Domain,
     meaning: impl ToString,
@@ -81,10 +82,13 @@ macro_rules! columns {
         )),*]
     };
 }
-pub(super) use columns;
+pub(in crate::report) use columns;
 
 /// Picks columns by their names, in that order; of two with one name the first.
-pub(super) fn pick<'a, R>(mut columns: Vec<Column<'a, R>>, names: &str) -> Vec<Column<'a, R>> {
+pub(in crate::report) fn pick<'a, R>(
+    mut columns: Vec<Column<'a, R>>,
+    names: &str,
+) -> Vec<Column<'a, R>> {
     let take = |name: &str| {
         let place = columns.iter().position(|it| it.definition.column == name);
         columns.remove(place.expect("tables pick columns that exist, once"))
@@ -104,7 +108,7 @@ pub struct TableFile {
 /// Where the rows that stay end: how many, and their bytes with the header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FileEnd {
-    pub(super) rows: u64,
+    pub(in crate::report) rows: u64,
     pub byte: u64,
 }
 
@@ -115,12 +119,12 @@ pub struct Settled {
     /// Where they end in each file that grows at its end.
     pub files: BTreeMap<String, FileEnd>,
     /// By the epochs that were observed.
-    pub(super) errors: BTreeMap<u32, Errors>,
+    pub(in crate::report) errors: BTreeMap<u32, Errors>,
 }
 
 /// Of predictions made during the search, summed up.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub(super) struct Errors {
+pub(in crate::report) struct Errors {
     pub predictions: u64,
     pub absolute: f64,
     pub over_sigma: f64,
@@ -137,7 +141,7 @@ pub struct TableSet {
     pub files: Vec<TableFile>,
     /// Which tables were split.
     pub notices: Vec<String>,
-    pub(super) dictionary: Vec<Definition>,
+    pub(in crate::report) dictionary: Vec<Definition>,
     /// In the files that are there, and in these ones.
     pub kept: Settled,
     pub settled: Settled,
@@ -150,7 +154,7 @@ pub struct TableSet {
 
 impl TableSet {
     /// Of columns, new ones go to the end, so that readers by position go on working.
-    pub(super) fn add<R>(&mut self, table: &str, columns: &[Column<R>], rows: &[R]) {
+    pub(in crate::report) fn add<R>(&mut self, table: &str, columns: &[Column<R>], rows: &[R]) {
         // A table without rows has its header.
         let parts = rows.len().div_ceil(self.most_rows).max(1);
         for part in 1..=parts {
@@ -171,7 +175,7 @@ impl TableSet {
 
     /// Adds a table to which rows come at its end, but for one that `newest`, the last iteration
     /// that it depends on, says to have changed. Rows that are kept are not given.
-    pub(super) fn add_growing<R>(
+    pub(in crate::report) fn add_growing<R>(
         &mut self,
         table: &str,
         columns: &[Column<R>],
@@ -201,7 +205,7 @@ impl TableSet {
         self.dictionary.extend(columns.iter().map(of));
     }
 
-    pub(super) fn add_dictionary(&mut self) {
+    pub(in crate::report) fn add_dictionary(&mut self) {
         let columns = columns! { Definition:
             file: TEXT, "Name of the file";
             column: TEXT, "Name of the column in its header";

@@ -1,0 +1,37 @@
+//! `metaqnn report`: figures of experiments.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::printer::Printer;
+use crate::ops::Experiment;
+use crate::ops::report::{ReportOptions, report};
+
+/// Draw what a search has found and learned, and what it has cost
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn report DIR\n  \
+    metaqnn report DIR DIR-seed2 DIR-seed3     how far what is found depends on the seed\n  \
+    metaqnn report DIR RANDOM                  beside another search\n\n\
+    Written to DIR/report of the first experiment: figures/NAME.svg and NAME.png, each with \
+    NAME.csv, which it was drawn from; figures/columns.csv explains their columns. Files of their \
+    names are replaced; a figure without data is left out. DIR/tables is brought up to date, too.")]
+pub struct ReportArgs {
+    /// The experiment directory; others are shown where searches are compared
+    #[arg(required = true, value_name = "DIR")]
+    dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    options: ReportOptions,
+}
+
+pub fn run(args: ReportArgs, printer: &Printer) -> anyhow::Result<()> {
+    let experiments = args.dirs.iter().map(|dir| Experiment::open(dir));
+    let reported = report(&experiments.collect::<anyhow::Result<Vec<_>>>()?, &args.options)?;
+    reported.notices.iter().for_each(|notice| log::warn!("{notice}"));
+    printer.result(&format!(
+        "{} figures: {}",
+        reported.figures,
+        reported.folder.join("figures").display()
+    ))
+}

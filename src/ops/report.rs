@@ -1,0 +1,82 @@
+//! The figures of experiments. Reads everything, appends nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rayon::prelude::*;
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
+
+use crate::ops::Experiment;
+use crate::ops::journal::Journal;
+use crate::ops::reduce::tables::{self, add_details, search_data};
+use crate::report::SearchData;
+use crate::report::figures::{Figure, FigureData, figures};
+use crate::storage::fs::publish;
+
+#[derive(Debug, Clone, clap::Args)]
+pub struct ReportOptions {
+    /// The folder for the report, in the place of DIR/report; then DIR/tables stays as it is
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct Reported {
+    pub folder: PathBuf,
+    pub figures: usize,
+    pub notices: Vec<String>,
+}
+
+/// Reports the first experiment, beside the others where searches are compared.
+pub fn report(experiments: &[Experiment], options: &ReportOptions) -> Result<Reported> {
+    let (mut searches, mut notices) = (Vec::new(), Vec::new());
+    for (number, experiment) in experiments.iter().enumerate() {
+        let journal = Journal::open_to_look(experiment)?;
+        let learned = journal.learn()?;
+        let mut search = search_data(experiment, &journal)?;
+        let details = (experiment, &journal);
+        notices.extend(add_details(&mut search, details, learned.q_table(), 0)?.0);
+        if number == 0 && options.out.is_none() {
+            tables::write(experiment, &journal, learned.q_table())?;
+        }
+        searches.push(search);
+    }
+    let own = || experiments[0].dir().root().join("report");
+    let folder = options.out.clone().unwrap_or_else(own);
+    let figures = write_figures(&searches, &folder.join("figures"))?;
+    Ok(Reported { folder, figures: figures.len(), notices })
+}
+
+fn write_figures(searches: &[SearchData], folder: &Path) -> Result<Vec<Figure>> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let (figures, tables) = figures(&FigureData { searches });
+    let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
+    for file in &tables.files {
+        write(&file.name, file.text.as_bytes())?;
+    }
+    let mut font = Options { font_family: "DejaVu Sans".to_owned(), ..Options::default() };
+    let fonts = Arc::make_mut(&mut font.fontdb);
+    fonts.load_font_data(dejavu::sans::regular().to_vec());
+    fonts.set_sans_serif_family("DejaVu Sans");
+    figures.par_iter().try_for_each(|figure| {
+        let svg = figure.file();
+        write(&format!("{}.svg", figure.name), svg.as_bytes())?;
+        write(&format!("{}.png", figure.name), &png(&svg, &font)?)?;
+        anyhow::Ok(())
+    })?;
+    Ok(figures)
+}
+
+/// Twice as many pixels as the figure has units.
+const SCALE: f32 = 2.0;
+
+fn png(svg: &str, options: &Options) -> Result<Vec<u8>> {
+    let tree = Tree::from_str(svg, options).context("a figure is no SVG (a bug)")?;
+    let size = tree.size().to_int_size().scale_by(SCALE).context("a figure without a size")?;
+    let mut pixels = Pixmap::new(size.width(), size.height()).context("a figure too large")?;
+    resvg::render(&tree, Transform::from_scale(SCALE, SCALE), &mut pixels.as_mut());
+    pixels.encode_png().context("a figure cannot be written as PNG")
+}

@@ -1,0 +1,257 @@
+//! What Q-learning learned: the figures of MetaQNN.
+
+use std::collections::BTreeMap;
+
+use itertools::Itertools;
+
+use super::Figure;
+use super::plot::{Axis, Mark, Panel, Point, Series, point, span};
+use crate::maths::{mean, variance};
+use crate::report::search::SearchData;
+use crate::report::summary::EpsilonSummary;
+use crate::report::tables::table::*;
+use crate::report::tables::{
+    ActionGroup, BIN, HistogramRow, TableSet, add_histogram, add_q_by_depth, histogram,
+    mean_q_values,
+};
+
+const ACCURACY: &str = "validation accuracy";
+
+/// A mean over iterations: which ones, the epsilon of an epsilon, the mean accuracy.
+type MeanAccuracy = (&'static str, Option<f64>, u64, u64, f64);
+
+/// Figure 3 of MetaQNN.
+pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+    let rewards = search.iterations.iter().filter_map(|row| Some((row.iteration?.0, row.reward?)));
+    let rewards = rewards.collect_vec();
+    let window = (rewards.len() / 5).clamp(1, 100);
+    let bars = EpsilonSummary::of_each(search);
+    let bars = bars.iter().filter_map(|of| {
+        let [first, last] = [of.first_iteration?, of.last_iteration?];
+        Some(("epsilon", of.epsilon, first, last, of.mean_reward_with_repeats?))
+    });
+    let means = rewards.windows(window).map(|of| {
+        let accuracy = mean(of.iter().map(|(_, reward)| *reward));
+        ("rolling", None, of[0].0, of[window - 1].0, accuracy)
+    });
+    let rows: Vec<MeanAccuracy> = bars.chain(means).collect();
+    let (bars, means) = rows.split_at(rows.iter().take_while(|row| row.0 == "epsilon").count());
+    let bar = |row: &MeanAccuracy| span(row.2 as f64 - 0.5, row.4, [row.3 as f64 + 0.5, 0.0]);
+    let epsilon =
+        |row: &MeanAccuracy| Some((point((row.2 + row.3) as f64 / 2.0, 0.02), number(row.1?)));
+    let panel = Panel {
+        title: String::new(),
+        x: Axis::of("iteration (below the bars: epsilon)"),
+        y: Axis::within(ACCURACY, [0.0, 1.0]),
+        series: vec![
+            Series {
+                label: "mean at each epsilon".into(),
+                mark: Mark::Bars,
+                style: 6,
+                points: bars.iter().map(bar).collect(),
+            },
+            Series {
+                label: format!("mean of the last {window}"),
+                mark: Mark::Line,
+                style: 0,
+                points: means.iter().map(|row| point(row.3 as f64, row.4)).collect(),
+            },
+        ],
+        notes: bars.iter().filter_map(epsilon).collect(),
+    };
+    let caption = format!(
+        "Accuracy of the networks in the order in which they were sampled, repeats included \
+         ({} iterations with a reward; a stopped network counts with its prediction, a failed one \
+         with chance). A bar is as wide as the iterations of its epsilon, and as high as their \
+         mean: the search learns where bars rise while epsilon falls. Figure 3 of MetaQNN.",
+        rewards.len()
+    );
+    let columns = columns! { MeanAccuracy:
+        mean: one_of("epsilon | rolling"), "Of all iterations of an epsilon, or of the last ones \
+            up to an iteration", |row| row.0;
+        epsilon: SHARE, "The epsilon; missing of a rolling mean", |row| row.1;
+        first_iteration: POSITIVE, "First of the iterations", |row| row.2;
+        last_iteration: POSITIVE, "Last of them", |row| row.3;
+        mean_accuracy: SHARE, "Mean of their rewards, repeats included", |row| row.4;
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
+    };
+    let title = "Accuracy of sampled networks";
+    let figure = Figure::of("rolling_mean", title, caption, &[panel])?;
+    set.add(figure.name, &columns, &rows);
+    Some(figure)
+}
+
+/// In as few digits as it has.
+fn number(value: f64) -> String {
+    value.to_string()
+}
+
+pub fn accuracy_histogram(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+    let rows = histogram(search);
+    let epsilons = rows.iter().map(|row| row.epsilon).dedup().collect_vec();
+    // The bins beside those that are not empty are.
+    let outline = |of: &[&HistogramRow]| {
+        let mut points = Vec::<Point>::new();
+        for row in of {
+            match points.last() {
+                Some(end) if end.x > row.from - BIN / 2.0 => drop(points.pop()),
+                _ => points.push(point(row.from, 0.0)),
+            }
+            let [height, end] = [100.0 * row.share, row.from + BIN];
+            points.extend([point(row.from, height), point(end, 0.0)]);
+        }
+        points
+    };
+    let panel = |title: &str, shown: &[f64]| Panel {
+        title: title.to_owned(),
+        x: Axis::of(ACCURACY),
+        y: Axis::of("% of the epsilon's networks"),
+        series: shown
+            .iter()
+            .map(|epsilon| Series {
+                label: format!("epsilon {epsilon}"),
+                mark: Mark::Stairs,
+                style: epsilons.iter().position(|it| it == epsilon).unwrap_or_default(),
+                points: outline(&rows.iter().filter(|row| row.epsilon == *epsilon).collect_vec()),
+            })
+            .collect(),
+        notes: Vec::new(),
+    };
+    let mut panels = vec![panel("every epsilon", &epsilons)];
+    if let [first, .., last] = epsilons[..] {
+        panels.push(panel("the first and the last", &[first, last]));
+    }
+    let caption = format!(
+        "Which accuracies were reached at each epsilon, in bins of {BIN}: percent of the networks \
+         sampled at it, repeats included. Learning moves the later ones to the right; a column at \
+         chance is failed trainings.",
+    );
+    let title = "Distribution of accuracies";
+    let figure = Figure::of("accuracy_histogram", title, caption, &panels)?;
+    add_histogram(set, search);
+    Some(figure)
+}
+
+pub fn q_by_layer_type(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+    q_by_depth(set, search, ActionGroup::LayerType, "Q-values by kind of layer and depth")
+}
+
+pub fn q_by_kernel(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+    q_by_depth(set, search, ActionGroup::Kernel, "Q-values of convolutions by kernel and depth")
+}
+
+fn q_by_depth(
+    set: &mut TableSet,
+    search: &SearchData,
+    by: ActionGroup,
+    title: &str,
+) -> Option<Figure> {
+    let rows = mean_q_values(search, by);
+    let labels = rows.iter().map(|row| &row.of).unique().collect_vec();
+    let panels = rows.chunk_by(|a, b| (a.table, a.entries) == (b.table, b.entries)).map(|of| {
+        let series = labels.iter().enumerate().map(|(style, label)| {
+            let own = of.iter().filter(|row| row.of == **label);
+            Series {
+                label: if by == ActionGroup::Kernel {
+                    format!("kernel {label}")
+                } else {
+                    (*label).clone()
+                },
+                mark: Mark::Line,
+                style,
+                points: own.map(|row| point(row.depth.into(), row.mean_q_value)).collect(),
+            }
+        });
+        let entries = if of[0].entries == "all" { "every pair" } else { "pairs updated" };
+        Panel {
+            title: format!("{} table, {entries}", of[0].table),
+            x: Axis::of("depth of the layer to be placed"),
+            y: Axis::of("mean Q-value"),
+            series: series.collect(),
+            notes: Vec::new(),
+        }
+    });
+    let panels = panels.collect_vec();
+    let mut caption = "Mean Q-value of the actions that place a layer at a depth, at the end of \
+        the search: where it is high, the search has come to prefer the layer. Every pair of state \
+        and action counts, as in the paper, also those that no network has passed, which are at \
+        the initial value and draw means towards it; beside it those updated at least once."
+        .to_owned();
+    if !search.imported_q_values.is_empty() {
+        caption += " The imported table is beside the one learned here from the imported results; \
+            which of its pairs were updated is judged by their value.";
+    }
+    let figure = Figure::of(by.table(), title, caption, &panels)?;
+    add_q_by_depth(set, search, by);
+    Some(figure)
+}
+
+/// Whose mean at an epsilon: an experiment's, or over all of them (then with their number).
+type MeanAtEpsilon = (Option<String>, f64, f64, Option<f64>, u64);
+
+/// Of experiments with the same configuration and other seeds.
+pub fn stability(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> {
+    let alike = searches.iter().filter(|it| it.family == searches[0].family).collect_vec();
+    if alike.len() < 2 {
+        return None;
+    }
+    let mut by_epsilon = BTreeMap::<u64, Vec<f64>>::new();
+    let mut rows: Vec<MeanAtEpsilon> = Vec::new();
+    for search in &alike {
+        for of in EpsilonSummary::of_each(search) {
+            let (Some(epsilon), Some(mean)) = (of.epsilon, of.mean_reward_with_repeats) else {
+                continue;
+            };
+            by_epsilon.entry(epsilon.to_bits()).or_default().push(mean);
+            rows.push((Some(search.experiment.clone()), epsilon, mean, None, 1));
+        }
+    }
+    let all = by_epsilon.into_iter().rev().map(|(bits, means)| {
+        let spread = variance(&means).map(f64::sqrt);
+        (None, f64::from_bits(bits), mean(means.iter().copied()), spread, means.len() as u64)
+    });
+    rows.extend(all);
+    let line = |name: &Option<String>, style: usize| Series {
+        label: name.clone().unwrap_or_else(|| format!("mean of {} experiments", alike.len())),
+        mark: Mark::Line,
+        style,
+        points: rows.iter().filter(|row| row.0 == *name).map(|row| point(row.1, row.2)).collect(),
+    };
+    let spread = rows.iter().filter_map(|&(_, epsilon, mean, spread, _)| {
+        Some(span(epsilon, mean - spread?, [epsilon, mean + spread?]))
+    });
+    let spread = Series {
+        label: "standard deviation".into(),
+        mark: Mark::Whiskers,
+        style: 0,
+        points: spread.collect(),
+    };
+    let names = rows.iter().map(|row| &row.0).filter(|name| name.is_some()).unique();
+    let lines = names.enumerate().map(|(number, name)| line(name, number + 1)).collect();
+    let panel = |title: &str, series| Panel {
+        title: title.to_owned(),
+        x: Axis::within("epsilon", [1.05, 0.0]),
+        y: Axis::of("mean accuracy"),
+        series,
+        notes: Vec::new(),
+    };
+    let panels = [panel("all", vec![line(&None, 0), spread]), panel("each experiment", lines)];
+    let caption = format!(
+        "Mean accuracy of the networks sampled at each epsilon, repeats included, of {} searches \
+         that differ in their seed alone: how far what is found depends on chance.",
+        alike.len()
+    );
+    let figure = Figure::of("stability", "Searches with other seeds", caption, &panels)?;
+    let columns = columns! { MeanAtEpsilon:
+        experiment: TEXT, "The experiment; missing in rows about all of them",
+            |row| row.0.clone();
+        epsilon: SHARE, "Share of random actions", |row| row.1;
+        mean_accuracy: SHARE, "Mean reward of its iterations, repeats included; of all \
+            experiments, the mean of theirs", |row| row.2;
+        standard_deviation: NOT_NEGATIVE, "Of the experiments' means (n - 1)", |row| row.3;
+        experiments: POSITIVE, "Number of experiments that the row is about", |row| row.4;
+        trainer: TRAINER, WHO_TRAINED, |_| alike[0].trainer;
+    };
+    set.add(figure.name, &columns, &rows);
+    Some(figure)
+}

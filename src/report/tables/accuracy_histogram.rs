@@ -1,0 +1,55 @@
+//! `accuracy_histogram.csv`: how often each accuracy was reached, by epsilon.
+
+use std::collections::BTreeMap;
+
+use super::table::*;
+use crate::report::iterations::{epsilon_bits, grouped};
+use crate::report::search::SearchData;
+
+/// Of a bin that is not empty.
+pub struct HistogramRow {
+    pub epsilon: f64,
+    pub from: f64,
+    iterations: u64,
+    pub share: f64,
+}
+
+/// Bins to 1.
+const BINS: f64 = 100.0;
+pub const BIN: f64 = 1.0 / BINS;
+
+/// From the greatest epsilon downwards.
+pub fn histogram(search: &SearchData) -> Vec<HistogramRow> {
+    let mut rows = Vec::new();
+    for (bits, of) in grouped(&search.iterations, epsilon_bits).into_iter().rev() {
+        let mut bins = BTreeMap::<u64, u64>::new();
+        // 0.29 x 100 is below 29.
+        let bin = |reward: f64| (reward * BINS + 1e-9).min(BINS - 1.0) as u64;
+        of.iter()
+            .filter_map(|row| row.reward)
+            .for_each(|it| *bins.entry(bin(it)).or_default() += 1);
+        let all: u64 = bins.values().sum();
+        rows.extend(bins.into_iter().map(|(bin, iterations)| HistogramRow {
+            epsilon: f64::from_bits(bits),
+            from: bin as f64 / BINS,
+            iterations,
+            share: iterations as f64 / all as f64,
+        }));
+    }
+    rows
+}
+
+pub fn add_histogram(set: &mut TableSet, search: &SearchData) {
+    let columns = columns! { HistogramRow:
+        epsilon: SHARE, "Share of random actions";
+        accuracy_from: SHARE, "Lower end of the bin: from this reward on; of a network trained to \
+            the end it is the best validation accuracy, of a stopped one the prediction",
+            |row| row.from;
+        accuracy_to: SHARE, "Upper end of the bin, itself in the next one (1 in the last)",
+            |row| row.from + BIN;
+        iterations: COUNT, "Iterations with a reward in the bin, repeats included";
+        share: SHARE, "Their share of all iterations of the epsilon with a reward";
+        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
+    };
+    set.add("accuracy_histogram", &columns, &histogram(search));
+}
