@@ -52,7 +52,7 @@ pub fn report(experiments: &[Experiment], options: &ReportOptions) -> Result<Rep
 
 fn write_figures(searches: &[SearchData], folder: &Path) -> Result<Vec<Figure>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    let (figures, tables) = figures(&FigureData { searches });
+    let (figures, tables) = figures(&FigureData { searches, ..FigureData::default() });
     let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
     for file in &tables.files {
         write(&file.name, file.text.as_bytes())?;

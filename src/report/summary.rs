@@ -211,9 +211,6 @@ impl EpsilonSummary {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
-
     use super::super::golden::assert_golden;
     use super::super::sample::{self, iteration};
     use super::*;
@@ -294,30 +291,10 @@ mod tests {
     }
 
     /// The paper's 0.5225 at epsilon 1 is a mean over all rows of the authors' replay file,
-    /// repeats included; over first rows it is 0.542 (that file is not part of the project).
+    /// repeats included; over first rows it is 0.542.
     #[test]
     fn the_authors_search_has_the_papers_mean_at_epsilon_one() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../shared/data/metaqnn-svhn/replay_database.csv");
-        let Ok(mut reader) = csv::Reader::from_path(path) else { return };
-        let mut seen = BTreeSet::new();
-        let mut iterations = Vec::new();
-        for (number, row) in (1..).zip(reader.records()) {
-            let row = row.unwrap();
-            let accuracy: f64 = row[1].parse().unwrap();
-            let is_new = seen.insert(row[0].to_owned());
-            if accuracy <= 1.0 {
-                let status = if is_new { Event::Imported } else { Event::Reused };
-                iterations.push(Row {
-                    architecture: Some(row[0].into()),
-                    epsilon: Some(row[8].parse().unwrap()),
-                    reward: Some(accuracy),
-                    best_validation_accuracy: Some(accuracy),
-                    ..iteration(number, status)
-                });
-            }
-        }
-        let search = SearchData { iterations, ..SearchData::default() };
+        let Some(search) = sample::authors() else { return };
         let first = &EpsilonSummary::of_each(&search)[0];
         assert_eq!((first.epsilon, first.memory_rows), (Some(1.0), 1615));
         assert!((first.mean_reward_with_repeats.unwrap() - 0.522514).abs() < 1e-6);

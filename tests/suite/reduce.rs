@@ -132,7 +132,7 @@ fn tables_are_written_with_their_dictionary() {
     experiment.run(&["reduce", "dir"]).success();
     for table in [
         "iterations", "models", "curves_long", "curves_wide", "q_table", "epsilon_summary",
-        "top_models", "columns",
+        "top_models", "q_by_layer_type", "q_by_kernel", "accuracy_histogram", "columns",
     ] {
         assert!(experiment.text(&format!("tables/{table}.csv")).lines().count() > 1, "{table}");
     }

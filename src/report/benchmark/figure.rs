@@ -27,20 +27,13 @@ pub(super) fn svg(comparison: &Comparison) -> String {
         let middle = times.iter().zip(band).map(|(time, band)| point(*time, band[1]));
         let halves =
             times.iter().zip(band).map(|(time, band)| span(*time, band[0], [*time, band[2]]));
-        let halves =
-            Series { label: String::new(), mark: Mark::Band, style, points: halves.collect() };
-        [halves, Series { label, mark: Mark::Line, style, points: middle.collect() }]
+        let halves = Series::of("", Mark::Band, style, halves);
+        [halves, Series::of(label, Mark::Line, style, middle)]
     });
-    let panel = Panel {
-        title: String::new(),
-        x: Axis {
-            range: Some([longest / SPAN, longest]),
-            ..Axis::logarithmic("simulated seconds (logarithmic)")
-        },
-        y: Axis::within("best true accuracy (%)", [low, high]),
-        series: series.collect(),
-        notes: Vec::new(),
-    };
+    let x = Axis::logarithmic("simulated seconds (logarithmic)");
+    let x = Axis { range: Some([longest / SPAN, longest]), ..x };
+    let y = Axis::within("best true accuracy (%)", [low, high]);
+    let panel = Panel::of("", [x, y], series.collect());
     let title = "Best true accuracy, median and middle half of the seeds";
     let (svg, height) = plot::svg("benchmark", title, title, &[panel]);
     plot::standalone(&svg, title, height)

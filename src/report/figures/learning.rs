@@ -38,27 +38,15 @@ pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
     let (bars, means) = rows.split_at(rows.iter().take_while(|row| row.0 == "epsilon").count());
     let bar = |row: &MeanAccuracy| span(row.2 as f64 - 0.5, row.4, [row.3 as f64 + 0.5, 0.0]);
     let epsilon =
-        |row: &MeanAccuracy| Some((point((row.2 + row.3) as f64 / 2.0, 0.02), number(row.1?)));
-    let panel = Panel {
-        title: String::new(),
-        x: Axis::of("iteration (below the bars: epsilon)"),
-        y: Axis::within(ACCURACY, [0.0, 1.0]),
-        series: vec![
-            Series {
-                label: "mean at each epsilon".into(),
-                mark: Mark::Bars,
-                style: 6,
-                points: bars.iter().map(bar).collect(),
-            },
-            Series {
-                label: format!("mean of the last {window}"),
-                mark: Mark::Line,
-                style: 0,
-                points: means.iter().map(|row| point(row.3 as f64, row.4)).collect(),
-            },
-        ],
-        notes: bars.iter().filter_map(epsilon).collect(),
-    };
+        |row: &MeanAccuracy| Some((point((row.2 + row.3) as f64 / 2.0, 0.02), row.1?.to_string()));
+    let x = Axis::whole("iteration (in the bars: epsilon)");
+    let line = means.iter().map(|row| point(row.3 as f64, row.4));
+    let series = vec![
+        Series::of("mean at each epsilon", Mark::Bars, 6, bars.iter().map(bar)),
+        Series::of(format!("mean of the last {window}"), Mark::Line, 0, line),
+    ];
+    let mut panel = Panel::of("", [x, Axis::within(ACCURACY, [0.0, 1.0])], series);
+    panel.notes = bars.iter().filter_map(epsilon).collect();
     let caption = format!(
         "Accuracy of the networks in the order in which they were sampled, repeats included \
          ({} iterations with a reward; a stopped network counts with its prediction, a failed one \
@@ -81,11 +69,6 @@ pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
     Some(figure)
 }
 
-/// In as few digits as it has.
-fn number(value: f64) -> String {
-    value.to_string()
-}
-
 pub fn accuracy_histogram(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
     let rows = histogram(search);
     let epsilons = rows.iter().map(|row| row.epsilon).dedup().collect_vec();
@@ -102,20 +85,15 @@ pub fn accuracy_histogram(set: &mut TableSet, search: &SearchData) -> Option<Fig
         }
         points
     };
-    let panel = |title: &str, shown: &[f64]| Panel {
-        title: title.to_owned(),
-        x: Axis::of(ACCURACY),
-        y: Axis::of("% of the epsilon's networks"),
-        series: shown
-            .iter()
-            .map(|epsilon| Series {
-                label: format!("epsilon {epsilon}"),
-                mark: Mark::Stairs,
-                style: epsilons.iter().position(|it| it == epsilon).unwrap_or_default(),
-                points: outline(&rows.iter().filter(|row| row.epsilon == *epsilon).collect_vec()),
-            })
-            .collect(),
-        notes: Vec::new(),
+    let most = rows.iter().map(|row| 100.0 * row.share).fold(1.0, f64::max);
+    let panel = |title: &str, shown: &[f64]| {
+        let series = shown.iter().map(|epsilon| {
+            let style = epsilons.iter().position(|it| it == epsilon).unwrap_or_default();
+            let own = rows.iter().filter(|row| row.epsilon == *epsilon).collect_vec();
+            Series::of(format!("epsilon {epsilon}"), Mark::Stairs, style, outline(&own))
+        });
+        let y = Axis::within("% of the epsilon's networks", [0.0, 1.05 * most]);
+        Panel::of(title, [Axis::of(ACCURACY), y], series.collect())
     };
     let mut panels = vec![panel("every epsilon", &epsilons)];
     if let [first, .., last] = epsilons[..] {
@@ -148,28 +126,21 @@ fn q_by_depth(
 ) -> Option<Figure> {
     let rows = mean_q_values(search, by);
     let labels = rows.iter().map(|row| &row.of).unique().collect_vec();
+    // Equal in all panels, to be compared.
+    let values = rows.iter().map(|row| row.mean_q_value);
+    let ends = values.minmax_by(f64::total_cmp).into_option().unwrap_or_default();
+    let ends = [ends.0 - 0.02, ends.1 + 0.02];
     let panels = rows.chunk_by(|a, b| (a.table, a.entries) == (b.table, b.entries)).map(|of| {
         let series = labels.iter().enumerate().map(|(style, label)| {
             let own = of.iter().filter(|row| row.of == **label);
-            Series {
-                label: if by == ActionGroup::Kernel {
-                    format!("kernel {label}")
-                } else {
-                    (*label).clone()
-                },
-                mark: Mark::Line,
-                style,
-                points: own.map(|row| point(row.depth.into(), row.mean_q_value)).collect(),
-            }
+            let kind = if by == ActionGroup::Kernel { "kernel " } else { "" };
+            let points = own.map(|row| point(row.depth.into(), row.mean_q_value));
+            Series::of(format!("{kind}{label}"), Mark::Line, style, points)
         });
         let entries = if of[0].entries == "all" { "every pair" } else { "pairs updated" };
-        Panel {
-            title: format!("{} table, {entries}", of[0].table),
-            x: Axis::of("depth of the layer to be placed"),
-            y: Axis::of("mean Q-value"),
-            series: series.collect(),
-            notes: Vec::new(),
-        }
+        let x = Axis::whole("depth of the layer to be placed");
+        let y = Axis::within("mean Q-value", ends);
+        Panel::of(format!("{} table, {entries}", of[0].table), [x, y], series.collect())
     });
     let panels = panels.collect_vec();
     let mut caption = "Mean Q-value of the actions that place a layer at a depth, at the end of \
@@ -180,6 +151,10 @@ fn q_by_depth(
     if !search.imported_q_values.is_empty() {
         caption += " The imported table is beside the one learned here from the imported results; \
             which of its pairs were updated is judged by their value.";
+        if search.imported_q_values.iter().any(|of| of.value > 1.0) {
+            caption += " Values of it above 1 were learned from accuracies above 1, which the \
+                import has set aside.";
+        }
     }
     let figure = Figure::of(by.table(), title, caption, &panels)?;
     add_q_by_depth(set, search, by);
@@ -211,29 +186,20 @@ pub fn stability(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> 
         (None, f64::from_bits(bits), mean(means.iter().copied()), spread, means.len() as u64)
     });
     rows.extend(all);
-    let line = |name: &Option<String>, style: usize| Series {
-        label: name.clone().unwrap_or_else(|| format!("mean of {} experiments", alike.len())),
-        mark: Mark::Line,
-        style,
-        points: rows.iter().filter(|row| row.0 == *name).map(|row| point(row.1, row.2)).collect(),
+    let line = |name: &Option<String>, style: usize| {
+        let all = || format!("mean of {} experiments", alike.len());
+        let own = rows.iter().filter(|row| row.0 == *name).map(|row| point(row.1, row.2));
+        Series::of(name.clone().unwrap_or_else(all), Mark::Line, style, own)
     };
     let spread = rows.iter().filter_map(|&(_, epsilon, mean, spread, _)| {
         Some(span(epsilon, mean - spread?, [epsilon, mean + spread?]))
     });
-    let spread = Series {
-        label: "standard deviation".into(),
-        mark: Mark::Whiskers,
-        style: 0,
-        points: spread.collect(),
-    };
+    let spread = Series::of("standard deviation", Mark::Whiskers, 0, spread);
     let names = rows.iter().map(|row| &row.0).filter(|name| name.is_some()).unique();
     let lines = names.enumerate().map(|(number, name)| line(name, number + 1)).collect();
-    let panel = |title: &str, series| Panel {
-        title: title.to_owned(),
-        x: Axis::within("epsilon", [1.05, 0.0]),
-        y: Axis::of("mean accuracy"),
-        series,
-        notes: Vec::new(),
+    let panel = |title: &str, series| {
+        let axes = [Axis::within("epsilon", [1.05, 0.0]), Axis::of("mean accuracy")];
+        Panel::of(title, axes, series)
     };
     let panels = [panel("all", vec![line(&None, 0), spread]), panel("each experiment", lines)];
     let caption = format!(

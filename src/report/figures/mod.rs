@@ -5,16 +5,23 @@
 //! was found and what it cost.
 
 mod learning;
+mod networks;
 pub mod plot;
+mod stopping;
 
+use super::finals::Finals;
 use super::search::SearchData;
 use super::tables::TableSet;
 use plot::Panel;
+pub use stopping::{Replay, ReplayedSetting};
 
 #[derive(Default)]
 pub struct FigureData<'a> {
     /// The first is the one reported; others are shown where searches are compared.
     pub searches: &'a [SearchData],
+    /// Of the first.
+    pub finals: Option<&'a Finals>,
+    pub replay: Option<&'a Replay>,
 }
 
 #[derive(Debug, Clone)]
@@ -50,14 +57,76 @@ impl Figure {
 pub fn figures(data: &FigureData) -> (Vec<Figure>, TableSet) {
     let mut set = TableSet::default();
     let Some(search) = data.searches.first() else { return (Vec::new(), set) };
+    let replay = data.replay;
     let figures = [
+        networks::best_so_far(&mut set, data.searches),
         learning::rolling_mean(&mut set, search),
         learning::accuracy_histogram(&mut set, search),
         learning::q_by_layer_type(&mut set, search),
         learning::q_by_kernel(&mut set, search),
         learning::stability(&mut set, data.searches),
+        stopping::learning_curves(&mut set, search),
+        stopping::predicted(&mut set, search, replay),
+        stopping::r_squared(&mut set, search, replay),
+        replay.and_then(|replay| stopping::speedup(&mut set, search, replay)),
+        networks::accuracy_by_size(&mut set, search),
+        data.finals.and_then(|finals| networks::depth(&mut set, finals)),
+        networks::ledger(&mut set, search),
     ];
     let figures = figures.into_iter().flatten().collect();
     set.add_dictionary();
     (figures, set)
+}
+
+#[cfg(test)]
+mod tests {
+    use resvg::usvg::{Options, Tree};
+
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn each_figure_is_svg_with_its_table_and_one_without_data_is_left_out() {
+        let search = sample::search("torch");
+        let setting = ReplayedSetting { delta: 0.9, top_n: 1, speedup: 2.0, ..Default::default() };
+        let replay = Replay {
+            predictions: vec![(1, 0.5, 0.75)],
+            scores: vec![("ols".to_owned(), 1, Some(0.5), Some(0.25))],
+            settings: vec![setting],
+            ..Replay::default()
+        };
+        let searches = [search.clone(), SearchData { experiment: "other".into(), ..search }];
+        let finals = sample::finals();
+        let data = FigureData { searches: &searches, finals: Some(&finals), replay: Some(&replay) };
+        let (all, tables) = figures(&data);
+        let names: Vec<_> = all.iter().map(|figure| figure.name).collect();
+        let expected = [
+            "best_so_far", "rolling_mean", "accuracy_histogram", "q_by_layer_type", "q_by_kernel",
+            "stability", "learning_curves", "predicted_accuracy", "r_squared", "speedup",
+            "accuracy_by_size", "depth", "ledger",
+        ];
+        assert_eq!(names, expected);
+        let files: Vec<_> = tables.files.iter().map(|file| file.name.as_str()).collect();
+        let expected: Vec<_> =
+            names.iter().chain(&["columns"]).map(|it| format!("{it}.csv")).collect();
+        assert_eq!(files, expected);
+        for figure in &all {
+            Tree::from_str(&figure.file(), &Options::default()).expect(figure.name);
+            assert!(!figure.svg.contains("NaN") && !figure.svg.contains("inf"), "{}", figure.svg);
+        }
+        let (none, _) = figures(&FigureData { searches: &[SearchData::default()], ..data });
+        let names: Vec<_> = none.iter().map(|figure| figure.name).collect();
+        assert_eq!(names, ["predicted_accuracy", "r_squared", "speedup", "depth"]);
+        assert!(figures(&FigureData::default()).0.is_empty());
+    }
+
+    /// Figure 3 of the paper: its bar at epsilon 1 is about 0.52 (the file is not part of this).
+    #[test]
+    fn the_bar_of_the_authors_search_at_epsilon_one_is_the_papers() {
+        let Some(search) = sample::authors() else { return };
+        let data = FigureData { searches: &[search], ..FigureData::default() };
+        let (_, tables) = figures(&data);
+        let text = &tables.files.iter().find(|file| file.name == "rolling_mean.csv").unwrap().text;
+        assert!(text.lines().nth(1).unwrap().starts_with("epsilon,1,1,1615,0.5225"), "{text:.200}");
+    }
 }

@@ -17,16 +17,13 @@ pub const WIDTH: f64 = 720.0;
 pub const STYLE: &str = ".s1{color:#0072b2}.s2{color:#d55e00}\
     .s3{color:#009e73}.s4{color:#cc79a7}.s5{color:#e69f00}.s6{color:#56b4e9}.s7{color:#8f8600}";
 const COLOURS: usize = 8;
-/// Of lines; none is solid.
-const DASHES: [&str; 4] = ["", "7 3", "2 3", "8 3 2 3"];
+/// Of lines.
+const DASHES: [&str; 5] = ["none", "7 3", "2 3", "8 3 2 3", "14 4"];
 
 /// Drawn from where the path is.
-pub const MARKERS: [&str; 5] = [CIRCLE, CROSS, TRIANGLE, SQUARE, DIAMOND];
 pub const CIRCLE: &str = "m-2.5 0a2.5 2.5 0 1 0 5 0a2.5 2.5 0 1 0-5 0";
 pub const CROSS: &str = "m-3.5-3.5l7 7m0-7l-7 7";
 pub const TRIANGLE: &str = "m0-4.5l4.5 8h-9z";
-pub const SQUARE: &str = "m-3-3h6v6h-6z";
-pub const DIAMOND: &str = "m0-4.5l4 4.5l-4 4.5l-4-4.5z";
 /// For thousands of dots.
 pub const SMALL: &str = "h0";
 
@@ -73,10 +70,23 @@ pub struct Series {
     pub points: Vec<Point>,
 }
 
+impl Series {
+    pub fn of(
+        label: impl ToString,
+        mark: Mark,
+        style: usize,
+        points: impl IntoIterator<Item = Point>,
+    ) -> Self {
+        Self { label: label.to_string(), mark, style, points: points.into_iter().collect() }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Axis {
     pub label: String,
     pub is_logarithmic: bool,
+    /// Of numbers without a fraction.
+    pub is_whole: bool,
     /// Its ends, where it does not end with the data; the first may be the greater one. What is
     /// beyond them is drawn at the end.
     pub range: Option<[f64; 2]>,
@@ -87,6 +97,10 @@ pub struct Axis {
 impl Axis {
     pub fn of(label: impl ToString) -> Self {
         Self { label: label.to_string(), ..Self::default() }
+    }
+
+    pub fn whole(label: impl ToString) -> Self {
+        Self { is_whole: true, ..Self::of(label) }
     }
 
     pub fn within(label: impl ToString, range: [f64; 2]) -> Self {
@@ -106,6 +120,12 @@ pub struct Panel {
     pub series: Vec<Series>,
     /// Centred on a point.
     pub notes: Vec<(Point, String)>,
+}
+
+impl Panel {
+    pub fn of(title: impl ToString, [x, y]: [Axis; 2], series: Vec<Series>) -> Self {
+        Self { title: title.to_string(), x, y, series, notes: Vec::new() }
+    }
 }
 
 /// An axis with its ends, as logarithms where it is logarithmic.
@@ -156,6 +176,7 @@ impl<'a> Scale<'a> {
             decades.cartesian_product(steps).map(|(decade, step)| decade * step).collect()
         } else {
             let least = (high - low) / about;
+            let least = if self.axis.is_whole { least.max(1.0) } else { least };
             let decade = pow(10.0, log10(least).floor());
             let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
             let step = steps.into_iter().find(|step| *step >= least).unwrap_or(least);
@@ -228,7 +249,8 @@ pub fn svg(name: &str, title: &str, description: &str, panels: &[Panel]) -> (Str
 
 fn legend(panels: &[Panel]) -> (String, f64) {
     let (mut svg, mut x, mut y) = (String::new(), 10.0, 4.0);
-    let series = panels.iter().flat_map(|panel| &panel.series).filter(|it| !it.label.is_empty());
+    let series = panels.iter().flat_map(|panel| &panel.series).filter(|it| !it.points.is_empty());
+    let series = series.filter(|it| !it.label.is_empty());
     for series in series.unique_by(|series| &series.label) {
         let whole = 40.0 + width(&series.label) + 14.0;
         if x + whole > WIDTH && x > 10.0 {
@@ -259,7 +281,8 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
     ];
     let ticks = y.ticks(5.0);
     let widest = ticks.iter().map(|(_, name)| width(name)).fold(24.0, f64::max).min(whole / 3.0);
-    let (left, top, right) = (left + widest + 30.0, top + 20.0, left + whole - 14.0);
+    let heading = if panel.title.is_empty() { 4.0 } else { 20.0 };
+    let (left, top, right) = (left + widest + 30.0, top + heading, left + whole - 14.0);
     let bottom = top + height;
     let across = |value: f64| left + (right - left) * x.at(value);
     let down = |value: f64| bottom - height * y.at(value);
@@ -274,8 +297,9 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
         svg += &text(left - 6.0, at + 4.0, END, &name);
     }
     let mut free = f64::NEG_INFINITY;
-    let most = (right - left) / 55.0;
-    for (value, name) in x.ticks(most).into_iter().sorted_by(|a, b| x.at(a.0).total_cmp(&x.at(b.0)))
+    let about = (right - left) / 42.0;
+    for (value, name) in
+        x.ticks(about).into_iter().sorted_by(|a, b| x.at(a.0).total_cmp(&x.at(b.0)))
     {
         let (at, half) = (across(value), width(&name) / 2.0);
         if at - half >= free {
@@ -349,7 +373,7 @@ fn drawn(series: &Series, points: &[[f64; 2]]) -> String {
             "fill=\"currentColor\" fill-opacity=\"0.3\" stroke=\"currentColor\"".to_owned()
         }
         Mark::Band => "fill=\"currentColor\" fill-opacity=\"0.15\"".to_owned(),
-        Mark::Dots(SMALL) => "stroke=\"currentColor\" stroke-width=\"3\" stroke-opacity=\"0.5\" \
+        Mark::Dots(SMALL) => "stroke=\"currentColor\" stroke-width=\"3.5\" stroke-opacity=\"0.5\" \
             stroke-linecap=\"round\""
             .to_owned(),
         Mark::Dots(_) | Mark::Whiskers => "fill=\"none\" stroke=\"currentColor\" \
@@ -361,7 +385,7 @@ fn drawn(series: &Series, points: &[[f64; 2]]) -> String {
         }
         Mark::Line | Mark::Stairs => format!(
             "fill=\"none\" stroke=\"currentColor\" stroke-width=\"1.6\" stroke-dasharray=\"{}\"",
-            if dashes.is_empty() { "none" } else { dashes }
+            dashes
         ),
     };
     format!("<g class=\"s{colour}\"><path d=\"{path}\" {look}/></g>\n")

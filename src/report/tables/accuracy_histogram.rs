@@ -53,3 +53,24 @@ pub fn add_histogram(set: &mut TableSet, search: &SearchData) {
     };
     set.add("accuracy_histogram", &columns, &histogram(search));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::iteration;
+    use crate::storage::{Event, Row};
+
+    #[test]
+    fn a_reward_on_the_edge_of_two_bins_is_in_the_upper_one_and_1_in_the_last() {
+        let rewards = [0.29, 0.3, 1.0, 0.995, 0.0];
+        let row = |(number, reward)| {
+            let row = iteration(number, Event::Trained);
+            Row { reward: Some(reward), epsilon: Some(1.0), ..row }
+        };
+        let iterations = (1..).zip(rewards).map(row).collect();
+        let search = SearchData { iterations, ..SearchData::default() };
+        let found = histogram(&search).into_iter().map(|row| (row.from, row.iterations, row.share));
+        let expected = [(0.0, 1, 0.2), (0.29, 1, 0.2), (0.3, 1, 0.2), (0.99, 2, 0.4)];
+        assert_eq!(Vec::from_iter(found), expected);
+    }
+}

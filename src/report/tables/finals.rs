@@ -18,10 +18,11 @@ struct NetworkRow<'a> {
     is_picked: bool,
 }
 
-struct DepthRow<'a> {
-    layers: u32,
+pub struct DepthRow<'a> {
+    pub layers: u32,
     networks: u64,
-    best: &'a FinalNetwork,
+    /// In the search.
+    pub best: &'a FinalNetwork,
 }
 
 pub fn of_finals(finals: &Finals) -> TableSet {
@@ -91,7 +92,7 @@ fn add_networks(set: &mut TableSet, finals: &Finals) {
     set.add("summary", &columns, &Vec::from_iter(rows));
 }
 
-fn add_depths(set: &mut TableSet, finals: &Finals) {
+pub fn depths(finals: &Finals) -> Vec<DepthRow<'_>> {
     let is_of_search = |of: &&FinalNetwork| match of.role {
         NetworkRole::Top | NetworkRole::PerDepth => true,
         NetworkRole::Control => finals.control.is_none(),
@@ -104,7 +105,11 @@ fn add_depths(set: &mut TableSet, finals: &Finals) {
         let best = of.iter().rev().max_by_key(|of| of.search_accuracy.map(ordered_bits))?;
         Some(DepthRow { layers: layers?, networks: of.len() as u64, best })
     });
-    let rows = rows.collect_vec();
+    rows.collect()
+}
+
+pub fn add_depths(set: &mut TableSet, finals: &Finals) {
+    let rows = depths(finals);
     let rank = |accuracy: fn(&FinalNetwork) -> Option<f64>, row: &DepthRow| {
         let own = accuracy(row.best)?;
         Some(1 + rows.iter().filter(|of| accuracy(of.best) > Some(own)).count() as u64)

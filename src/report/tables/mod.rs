@@ -28,7 +28,7 @@ use super::search::SearchData;
 pub use accuracy_histogram::{BIN, HistogramRow, add_histogram, histogram};
 pub use benchmark::of_comparison;
 pub use cell::without_absolute_paths;
-pub use finals::of_finals;
+pub use finals::{add_depths, depths, of_finals};
 pub use q_by_depth::{ActionGroup, add_q_by_depth, mean_q_values};
 pub use table::{Settled, TableSet};
 

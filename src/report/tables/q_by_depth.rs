@@ -85,3 +85,32 @@ pub fn add_q_by_depth(set: &mut TableSet, search: &SearchData, by: ActionGroup) 
     });
     set.add(by.table(), &columns, &mean_q_values(search, by));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn means_are_of_all_pairs_and_of_the_updated_ones() {
+        let mut search = sample::search("torch");
+        search.imported_q_values = search.q_values.clone();
+        search.imported_q_values.iter_mut().for_each(|of| of.updates = None);
+        search.q_values[0].updates = Some(3);
+        let rows = mean_q_values(&search, ActionGroup::LayerType);
+        let of = |table, entries, kind: &str, depth| {
+            let is_it = |row: &&MeanQValue| {
+                (row.table, row.entries, &*row.of, row.depth) == (table, entries, kind, depth)
+            };
+            rows.iter().find(is_it).map(|row| (row.mean_q_value, row.pairs))
+        };
+        // Softmax at depth 4: 0.5 after a fully connected layer, 0.504 after the pooling.
+        assert_eq!(of("learned", "all", "softmax", 4), Some((0.502, 2)));
+        assert_eq!(of("learned", "updated", "softmax", 4), Some((0.504, 1)));
+        // At the initial value, yet updated; of an imported one that cannot be told.
+        assert_eq!(of("learned", "updated", "softmax", 1), Some((0.5, 1)));
+        assert_eq!(of("imported", "updated", "softmax", 1), None);
+        let kernels = mean_q_values(&search, ActionGroup::Kernel);
+        assert!(kernels.iter().all(|row| (&*row.of, row.depth) == ("3", 1)));
+    }
+}
