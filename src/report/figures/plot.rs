@@ -129,12 +129,12 @@ impl Panel {
 }
 
 /// An axis with its ends, as logarithms where it is logarithmic.
-struct Scale<'a> {
+struct ScaledAxis<'a> {
     axis: &'a Axis,
     ends: [f64; 2],
 }
 
-impl<'a> Scale<'a> {
+impl<'a> ScaledAxis<'a> {
     fn of(axis: &'a Axis, values: impl Iterator<Item = f64>) -> Self {
         let scale = Self { axis, ends: [0.0, 1.0] };
         let values = values.map(|value| scale.scaled(value)).filter(|value| value.is_finite());
@@ -276,8 +276,8 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
     let points = || panel.series.iter().flat_map(|series| &series.points);
     let ends = |of: usize| points().filter_map(move |point| point.to.map(|to| to[of]));
     let [x, y] = [
-        Scale::of(&panel.x, points().map(|point| point.x).chain(ends(0))),
-        Scale::of(&panel.y, points().map(|point| point.y).chain(ends(1))),
+        ScaledAxis::of(&panel.x, points().map(|point| point.x).chain(ends(0))),
+        ScaledAxis::of(&panel.y, points().map(|point| point.y).chain(ends(1))),
     ];
     let ticks = y.ticks(5.0);
     let widest = ticks.iter().map(|(_, name)| width(name)).fold(24.0, f64::max).min(whole / 3.0);
@@ -410,7 +410,11 @@ mod tests {
     use super::*;
 
     fn ticks(axis: &Axis, values: &[f64]) -> String {
-        Scale::of(axis, values.iter().copied()).ticks(5.0).iter().map(|tick| &tick.1).join(", ")
+        ScaledAxis::of(axis, values.iter().copied())
+            .ticks(5.0)
+            .iter()
+            .map(|tick| &tick.1)
+            .join(", ")
     }
 
     #[test]
