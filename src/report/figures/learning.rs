@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 
 use itertools::Itertools;
 
-use super::Figure;
-use super::plot::{Axis, Mark, Panel, Point, Series, point, span};
+use super::Drawing;
+use super::plot::{Axis, Mark, Panel, Series, point, span};
 use crate::maths::{mean, variance};
 use crate::report::search::SearchData;
 use crate::report::summary::EpsilonSummary;
 use crate::report::tables::table::*;
 use crate::report::tables::{
-    ActionGroup, BIN, HistogramRow, TableSet, add_histogram, add_q_by_depth, histogram,
-    mean_q_values,
+    ActionGroup, BINS, add_histogram, add_q_by_depth, histogram, mean_q_values,
 };
 
 const ACCURACY: &str = "validation accuracy";
@@ -21,7 +20,7 @@ const ACCURACY: &str = "validation accuracy";
 type MeanAccuracy = (&'static str, Option<f64>, u64, u64, f64);
 
 /// Figure 3 of MetaQNN.
-pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+pub fn rolling_mean(drawing: &mut Drawing, search: &SearchData) {
     let rewards = search.iterations.iter().filter_map(|row| Some((row.iteration?.0, row.reward?)));
     let rewards = rewards.collect_vec();
     let window = (rewards.len() / 5).clamp(1, 100);
@@ -49,9 +48,9 @@ pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
     panel.notes = bars.iter().filter_map(epsilon).collect();
     let caption = format!(
         "Accuracy of the networks in the order in which they were sampled, repeats included \
-         ({} iterations with a reward; a stopped network counts with its prediction, a failed one \
-         with chance). A bar is as wide as the iterations of its epsilon, and as high as their \
-         mean: the search learns where bars rise while epsilon falls. Figure 3 of MetaQNN.",
+         ({} with a reward; of a stopped network its prediction, of a failed one chance). A bar is \
+         as wide as the iterations of its epsilon, and as high as their mean: the search learns \
+         where bars rise while epsilon falls. Figure 3 of MetaQNN.",
         rewards.len()
     );
     let columns = columns! { MeanAccuracy:
@@ -61,36 +60,25 @@ pub fn rolling_mean(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
         first_iteration: POSITIVE, "First of the iterations", |row| row.2;
         last_iteration: POSITIVE, "Last of them", |row| row.3;
         mean_accuracy: SHARE, "Mean of their rewards, repeats included", |row| row.4;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    let title = "Accuracy of sampled networks";
-    let figure = Figure::of("rolling_mean", title, caption, &[panel])?;
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    let names = ["rolling_mean", "Accuracy of sampled networks"];
+    drawing.add(names, caption, &[panel], columns, &rows);
 }
 
-pub fn accuracy_histogram(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+pub fn accuracy_histogram(drawing: &mut Drawing, search: &SearchData) {
     let rows = histogram(search);
     let epsilons = rows.iter().map(|row| row.epsilon).dedup().collect_vec();
-    // The bins beside those that are not empty are.
-    let outline = |of: &[&HistogramRow]| {
-        let mut points = Vec::<Point>::new();
-        for row in of {
-            match points.last() {
-                Some(end) if end.x > row.from - BIN / 2.0 => drop(points.pop()),
-                _ => points.push(point(row.from, 0.0)),
-            }
-            let [height, end] = [100.0 * row.share, row.from + BIN];
-            points.extend([point(row.from, height), point(end, 0.0)]);
-        }
-        points
+    let outline = |epsilon: f64| {
+        let own = rows.iter().filter(move |row| row.epsilon == epsilon);
+        let heights: BTreeMap<_, _> = own.map(|row| (row.bin, 100.0 * row.share)).collect();
+        let height = move |bin: &u64| heights.get(bin).copied().unwrap_or(0.0);
+        (0..=BINS).map(move |bin| point(bin as f64 / BINS as f64, height(&bin)))
     };
     let most = rows.iter().map(|row| 100.0 * row.share).fold(1.0, f64::max);
     let panel = |title: &str, shown: &[f64]| {
         let series = shown.iter().map(|epsilon| {
             let style = epsilons.iter().position(|it| it == epsilon).unwrap_or_default();
-            let own = rows.iter().filter(|row| row.epsilon == *epsilon).collect_vec();
-            Series::of(format!("epsilon {epsilon}"), Mark::Stairs, style, outline(&own))
+            Series::of(format!("epsilon {epsilon}"), Mark::Stairs, style, outline(*epsilon))
         });
         let y = Axis::within("% of the epsilon's networks", [0.0, 1.05 * most]);
         Panel::of(title, [Axis::of(ACCURACY), y], series.collect())
@@ -99,33 +87,22 @@ pub fn accuracy_histogram(set: &mut TableSet, search: &SearchData) -> Option<Fig
     if let [first, .., last] = epsilons[..] {
         panels.push(panel("the first and the last", &[first, last]));
     }
-    let caption = format!(
-        "Which accuracies were reached at each epsilon, in bins of {BIN}: percent of the networks \
-         sampled at it, repeats included. Learning moves the later ones to the right; a column at \
-         chance is failed trainings.",
-    );
-    let title = "Distribution of accuracies";
-    let figure = Figure::of("accuracy_histogram", title, caption, &panels)?;
-    add_histogram(set, search);
-    Some(figure)
+    let caption = "Which accuracies were reached at each epsilon, in bins of 0.01: percent of the \
+        networks sampled at it, repeats included. Learning moves the later ones to the right; a \
+        column at chance is failed trainings.";
+    let names = ["accuracy_histogram", "Distribution of accuracies"];
+    if drawing.draw(names, caption.to_owned(), &panels) {
+        add_histogram(&mut drawing.tables, search);
+    }
 }
 
-pub fn q_by_layer_type(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
-    q_by_depth(set, search, ActionGroup::LayerType, "Q-values by kind of layer and depth")
-}
-
-pub fn q_by_kernel(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
-    q_by_depth(set, search, ActionGroup::Kernel, "Q-values of convolutions by kernel and depth")
-}
-
-fn q_by_depth(
-    set: &mut TableSet,
-    search: &SearchData,
-    by: ActionGroup,
-    title: &str,
-) -> Option<Figure> {
+pub fn q_by_depth(drawing: &mut Drawing, search: &SearchData, by: ActionGroup) {
     let rows = mean_q_values(search, by);
     let labels = rows.iter().map(|row| &row.of).unique().collect_vec();
+    let (kind, title) = match by {
+        ActionGroup::LayerType => ("", "Q-values by kind of layer and depth"),
+        ActionGroup::Kernel => ("kernel ", "Q-values of convolutions by kernel and depth"),
+    };
     // Equal in all panels, to be compared.
     let values = rows.iter().map(|row| row.mean_q_value);
     let ends = values.minmax_by(f64::total_cmp).into_option().unwrap_or_default();
@@ -133,7 +110,6 @@ fn q_by_depth(
     let panels = rows.chunk_by(|a, b| (a.table, a.entries) == (b.table, b.entries)).map(|of| {
         let series = labels.iter().enumerate().map(|(style, label)| {
             let own = of.iter().filter(|row| row.of == **label);
-            let kind = if by == ActionGroup::Kernel { "kernel " } else { "" };
             let points = own.map(|row| point(row.depth.into(), row.mean_q_value));
             Series::of(format!("{kind}{label}"), Mark::Line, style, points)
         });
@@ -156,27 +132,25 @@ fn q_by_depth(
                 import has set aside.";
         }
     }
-    let figure = Figure::of(by.table(), title, caption, &panels)?;
-    add_q_by_depth(set, search, by);
-    Some(figure)
+    if drawing.draw([by.table(), title], caption, &panels) {
+        add_q_by_depth(&mut drawing.tables, search, by);
+    }
 }
 
 /// Whose mean at an epsilon: an experiment's, or over all of them (then with their number).
 type MeanAtEpsilon = (Option<String>, f64, f64, Option<f64>, u64);
 
 /// Of experiments with the same configuration and other seeds.
-pub fn stability(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> {
+pub fn stability(drawing: &mut Drawing, searches: &[SearchData]) {
     let alike = searches.iter().filter(|it| it.family == searches[0].family).collect_vec();
     if alike.len() < 2 {
-        return None;
+        return;
     }
     let mut by_epsilon = BTreeMap::<u64, Vec<f64>>::new();
     let mut rows: Vec<MeanAtEpsilon> = Vec::new();
     for search in &alike {
-        for of in EpsilonSummary::of_each(search) {
-            let (Some(epsilon), Some(mean)) = (of.epsilon, of.mean_reward_with_repeats) else {
-                continue;
-            };
+        let means = EpsilonSummary::of_each(search).into_iter();
+        for (epsilon, mean) in means.filter_map(|of| of.epsilon.zip(of.mean_reward_with_repeats)) {
             by_epsilon.entry(epsilon.to_bits()).or_default().push(mean);
             rows.push((Some(search.experiment.clone()), epsilon, mean, None, 1));
         }
@@ -207,7 +181,6 @@ pub fn stability(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> 
          that differ in their seed alone: how far what is found depends on chance.",
         alike.len()
     );
-    let figure = Figure::of("stability", "Searches with other seeds", caption, &panels)?;
     let columns = columns! { MeanAtEpsilon:
         experiment: TEXT, "The experiment; missing in rows about all of them",
             |row| row.0.clone();
@@ -216,8 +189,6 @@ pub fn stability(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> 
             experiments, the mean of theirs", |row| row.2;
         standard_deviation: NOT_NEGATIVE, "Of the experiments' means (n - 1)", |row| row.3;
         experiments: POSITIVE, "Number of experiments that the row is about", |row| row.4;
-        trainer: TRAINER, WHO_TRAINED, |_| alike[0].trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(["stability", "Searches with other seeds"], caption, &panels, columns, &rows);
 }

@@ -11,7 +11,8 @@ mod stopping;
 
 use super::finals::Finals;
 use super::search::SearchData;
-use super::tables::TableSet;
+use super::tables::ActionGroup;
+use super::tables::table::*;
 use plot::Panel;
 pub use stopping::{Replay, ReplayedSetting};
 
@@ -37,45 +38,69 @@ pub struct Figure {
 }
 
 impl Figure {
-    /// `None` where there is nothing to draw.
-    fn of(name: &'static str, title: &str, caption: String, panels: &[Panel]) -> Option<Self> {
-        let series = panels.iter().flat_map(|panel| &panel.series);
-        if series.clone().all(|series| series.points.is_empty()) {
-            return None;
-        }
-        let (svg, height) = plot::svg(name, title, &caption, panels);
-        Some(Self { name, title: title.to_owned(), caption, svg, height })
-    }
-
     /// As a file of its own.
     pub fn file(&self) -> String {
         plot::standalone(&self.svg, &self.title, self.height)
     }
 }
 
+/// What has been drawn.
+#[derive(Default)]
+struct Drawing {
+    figures: Vec<Figure>,
+    tables: TableSet,
+    trainer: &'static str,
+}
+
+impl Drawing {
+    /// Of a name and a title; false where there is nothing to draw.
+    fn draw(&mut self, [name, title]: [&'static str; 2], caption: String, of: &[Panel]) -> bool {
+        let mut series = of.iter().flat_map(|panel| &panel.series);
+        let is_drawn = series.any(|series| !series.points.is_empty());
+        if is_drawn {
+            let (svg, height) = plot::svg(name, title, &caption, of);
+            self.figures.push(Figure { name, title: title.to_owned(), caption, svg, height });
+        }
+        is_drawn
+    }
+
+    /// With its table, to which a column says who trained.
+    fn add<R>(
+        &mut self,
+        names: [&'static str; 2],
+        caption: String,
+        of: &[Panel],
+        mut columns: Vec<Column<R>>,
+        rows: &[R],
+    ) {
+        if self.draw(names, caption, of) {
+            let trainer = self.trainer;
+            columns.push(column("trainer", TRAINER, WHO_TRAINED, move |_: &R| trainer));
+            self.tables.add(names[0], &columns, rows);
+        }
+    }
+}
+
 /// Those that have data, and of each its table by the same name.
 pub fn figures(data: &FigureData) -> (Vec<Figure>, TableSet) {
-    let mut set = TableSet::default();
-    let Some(search) = data.searches.first() else { return (Vec::new(), set) };
-    let replay = data.replay;
-    let figures = [
-        networks::best_so_far(&mut set, data.searches),
-        learning::rolling_mean(&mut set, search),
-        learning::accuracy_histogram(&mut set, search),
-        learning::q_by_layer_type(&mut set, search),
-        learning::q_by_kernel(&mut set, search),
-        learning::stability(&mut set, data.searches),
-        stopping::learning_curves(&mut set, search),
-        stopping::predicted(&mut set, search, replay),
-        stopping::r_squared(&mut set, search, replay),
-        replay.and_then(|replay| stopping::speedup(&mut set, search, replay)),
-        networks::accuracy_by_size(&mut set, search),
-        data.finals.and_then(|finals| networks::depth(&mut set, finals)),
-        networks::ledger(&mut set, search),
-    ];
-    let figures = figures.into_iter().flatten().collect();
-    set.add_dictionary();
-    (figures, set)
+    let mut all = Drawing::default();
+    let Some(search) = data.searches.first() else { return (all.figures, all.tables) };
+    all.trainer = search.trainer;
+    networks::best_so_far(&mut all, data.searches);
+    learning::rolling_mean(&mut all, search);
+    learning::accuracy_histogram(&mut all, search);
+    learning::q_by_depth(&mut all, search, ActionGroup::LayerType);
+    learning::q_by_depth(&mut all, search, ActionGroup::Kernel);
+    learning::stability(&mut all, data.searches);
+    stopping::learning_curves(&mut all, search);
+    stopping::predicted(&mut all, search, data.replay);
+    stopping::r_squared(&mut all, search, data.replay);
+    data.replay.inspect(|replay| stopping::speedup(&mut all, replay));
+    networks::accuracy_by_size(&mut all, search);
+    data.finals.inspect(|finals| networks::depth(&mut all, finals));
+    networks::ledger(&mut all, search);
+    all.tables.add_dictionary();
+    (all.figures, all.tables)
 }
 
 #[cfg(test)]

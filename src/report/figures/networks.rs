@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use itertools::Itertools;
 
-use super::Figure;
+use super::Drawing;
 use super::plot::{Axis, CIRCLE, Mark, Panel, SMALL, Series, point, span};
 use crate::report::finals::Finals;
 use crate::report::iterations::{
@@ -13,13 +13,13 @@ use crate::report::iterations::{
 };
 use crate::report::search::SearchData;
 use crate::report::tables::table::*;
-use crate::report::tables::{TableSet, add_depths, depths};
+use crate::report::tables::{add_depths, depths};
 use crate::storage::{Event, Row};
 
 /// Of which search and whether of its random draws alone, results so far, hours, the best accuracy.
 type BestSoFar = (String, bool, u64, f64, f64);
 
-pub fn best_so_far(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure> {
+pub fn best_so_far(drawing: &mut Drawing, searches: &[SearchData]) {
     let mut rows = Vec::new();
     for search in searches {
         rows.extend(course(search, false));
@@ -48,7 +48,7 @@ pub fn best_so_far(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure
          were drawn at random, and their cost: the control at equal cost, as far as it goes.",
         searches[0].iterations.iter().filter(|row| row.event.is_result()).count()
     );
-    let figure = Figure::of("best_so_far", "Best network so far", caption, &[panel])?;
+    let names = ["best_so_far", "Best network so far"];
     let columns = columns! { BestSoFar:
         experiment: TEXT, "The search", |row| row.0.clone();
         random_draws_alone: BOOLEAN, "Whether only networks that were drawn at random count",
@@ -57,10 +57,8 @@ pub fn best_so_far(set: &mut TableSet, searches: &[SearchData]) -> Option<Figure
             and for the last one", |row| row.2;
         gpu_hours: HOURS, "Time of training so far, summed over GPUs", |row| row.3;
         best_validation_accuracy: SHARE, "Of the networks trained to the end so far", |row| row.4;
-        trainer: TRAINER, WHO_TRAINED, |_| searches[0].trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, &rows);
 }
 
 /// In the order of time: a row where the best changes, and one at the end.
@@ -86,7 +84,7 @@ fn course(search: &SearchData, at_random: bool) -> Vec<BestSoFar> {
 /// A network, and whether none with as few parameters, or as few operations, is better.
 type Sized<'a> = (ArchitectureRecord<'a>, bool, bool);
 
-pub fn accuracy_by_size(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+pub fn accuracy_by_size(drawing: &mut Drawing, search: &SearchData) {
     let ranked = ranking(ArchitectureRecord::gather(&search.iterations), usize::MAX);
     let front = |size: fn(&Row) -> Option<u64>| {
         let mut least = u64::MAX;
@@ -132,7 +130,7 @@ pub fn accuracy_by_size(set: &mut TableSet, search: &SearchData) -> Option<Figur
          than the middle one lie on the lower axis.",
         rows.iter().filter(|row| row.0.parameters.is_some()).count()
     );
-    let figure = Figure::of("accuracy_by_size", "Accuracy and size", caption, &panels)?;
+    let names = ["accuracy_by_size", "Accuracy and size"];
     let columns = columns! { Sized:
         iteration: POSITIVE, "Iteration with the result", |row| row.0.iteration;
         architecture: ARCHITECTURE, "The network's layers", |row| row.0.architecture.to_owned();
@@ -143,10 +141,8 @@ pub fn accuracy_by_size(set: &mut TableSet, search: &SearchData) -> Option<Figur
         parameters_front: BOOLEAN, "Whether all networks as good have more parameters", |row| row.1;
         macs_front: BOOLEAN, "Whether all networks as good have more multiply-accumulates",
             |row| row.2;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(names, caption, &panels, columns, &rows);
 }
 
 /// Machine, device, what became of it, hours.
@@ -155,7 +151,7 @@ type HoursAt = (String, String, &'static str, f64);
 const KINDS: [&str; 5] = ["trained", "stopped", "failed", "lost", "saved"];
 const MOST_MACHINES: usize = 20;
 
-pub fn ledger(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+pub fn ledger(drawing: &mut Drawing, search: &SearchData) {
     let mut machines = BTreeMap::<(String, String), [f64; 5]>::new();
     for row in &search.iterations {
         let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().unwrap_or("").to_owned();
@@ -207,20 +203,18 @@ pub fn ledger(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
         let of = KINDS.into_iter().zip(hours);
         of.map(|(kind, &hours)| (host.clone(), device.clone(), kind, hours))
     });
-    let figure = Figure::of("ledger", "Where the time went", caption, &[panel])?;
+    let names = ["ledger", "Where the time went"];
     let columns = columns! { HoursAt:
         host: TEXT, "Machine that trained", |row| row.0.clone();
         device: TEXT, "Device that trained", |row| row.1.clone();
         kind: one_of("trained | stopped | failed | lost | saved"), "What the time came to; saved \
             was not spent", |row| row.2;
         hours: HOURS, "The time", |row| row.3;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, &rows.collect_vec());
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, &rows.collect_vec());
 }
 
-pub fn depth(set: &mut TableSet, finals: &Finals) -> Option<Figure> {
+pub fn depth(drawing: &mut Drawing, finals: &Finals) {
     let rows = depths(finals);
     let line = |name: &str, epochs: u32, style, of: &dyn Fn(usize) -> Option<f64>| {
         let points = rows.iter().enumerate();
@@ -241,10 +235,9 @@ pub fn depth(set: &mut TableSet, finals: &Finals) -> Option<Figure> {
          where the lines cross, a short training ranks depths wrongly.",
         rows.len()
     );
-    let title = "Short and long training by depth";
-    let figure = Figure::of("depth", title, caption, &[panel])?;
-    add_depths(set, finals);
-    Some(figure)
+    if drawing.draw(["depth", "Short and long training by depth"], caption, &[panel]) {
+        add_depths(&mut drawing.tables, finals);
+    }
 }
 
 #[cfg(test)]
@@ -276,9 +269,9 @@ mod tests {
 
     #[test]
     fn nothing_on_the_front_is_larger_than_a_network_as_good() {
-        let mut set = TableSet::default();
-        accuracy_by_size(&mut set, &search()).unwrap();
-        let rows = set.files[0].text.lines().skip(1).collect_vec();
+        let mut drawing = Drawing::default();
+        accuracy_by_size(&mut drawing, &search());
+        let rows = drawing.tables.files[0].text.lines().skip(1).collect_vec();
         let of =
             |number: &str| rows.iter().find(|row| row.starts_with(number)).unwrap().to_string();
         // Of the two best, one has fewer parameters, the other fewer operations.

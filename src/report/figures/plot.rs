@@ -286,7 +286,10 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
     let bottom = top + height;
     let across = |value: f64| left + (right - left) * x.at(value);
     let down = |value: f64| bottom - height * y.at(value);
-    let mut svg = text(left, top - 7.0, BOLD, &panel.title);
+    let mut svg = String::new();
+    if !panel.title.is_empty() {
+        svg += &text(left, top - 7.0, BOLD, &panel.title);
+    }
     for (value, name) in ticks {
         let at = down(value);
         let _ = write!(

@@ -2,11 +2,10 @@
 
 use itertools::Itertools;
 
-use super::Figure;
+use super::Drawing;
 use super::plot::{Axis, CIRCLE, CROSS, Mark, Panel, Series, TRIANGLE, point, span};
 use crate::report::iterations::{ArchitectureRecord, ranking};
 use crate::report::search::SearchData;
-use crate::report::tables::TableSet;
 use crate::report::tables::table::*;
 use crate::storage::{Event, Iteration};
 
@@ -39,7 +38,7 @@ const CURVES: usize = 200;
 
 type CurvePoint = (Iteration, &'static str, u32, f64);
 
-pub fn learning_curves(set: &mut TableSet, search: &SearchData) -> Option<Figure> {
+pub fn learning_curves(drawing: &mut Drawing, search: &SearchData) {
     let of_results = search.curves.iter().filter_map(|(attempt, curve)| {
         let event = search.row_of(attempt.iteration)?.event;
         let kind = match event {
@@ -83,25 +82,19 @@ pub fn learning_curves(set: &mut TableSet, search: &SearchData) -> Option<Figure
         all.len()
     );
     let panel = Panel::of("", axes, series);
-    let figure = Figure::of("learning_curves", "Learning curves", caption, &[panel])?;
+    let names = ["learning_curves", "Learning curves"];
     let columns = columns! { CurvePoint:
         iteration: POSITIVE, "The iteration that was trained", |row| row.0;
         status: one_of("trained | stopped"), "What became of it", |row| row.1;
         epoch: POSITIVE, "The epoch, of the last start", |row| row.2;
         validation_accuracy: SHARE, "Share of validation images classified correctly after it",
             |row| row.3;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, &rows);
 }
 
 /// After a quarter of the epochs, of a replay or, without one, of the search itself.
-pub fn predicted(
-    set: &mut TableSet,
-    search: &SearchData,
-    replay: Option<&Replay>,
-) -> Option<Figure> {
+pub fn predicted(drawing: &mut Drawing, search: &SearchData, replay: Option<&Replay>) {
     let quarter = (search.epochs / 4).max(1);
     let of_search = search.curves.iter().filter_map(|(attempt, curve)| {
         let row = search.row_of(attempt.iteration).filter(|row| row.event == Event::Trained)?;
@@ -111,7 +104,7 @@ pub fn predicted(
     let rows = replay.map_or_else(|| of_search.collect(), |replay| replay.predictions.clone());
     let dots = rows.iter().map(|row| point(row.2, row.1)).collect_vec();
     let ends = dots.iter().flat_map(|dot| [dot.x, dot.y]).minmax_by(f64::total_cmp);
-    let (low, high) = ends.into_option()?;
+    let Some((low, high)) = ends.into_option() else { return };
     let ends = [low, high].map(|end| point(end, end));
     let series = vec![
         Series::of("network", Mark::Dots(CIRCLE), 1, dots),
@@ -134,27 +127,20 @@ pub fn predicted(
         rows.len()
     );
     let panel = Panel::of("", axes, series);
-    let title = "Predicted and true accuracy at 25 % of the curve";
-    let figure = Figure::of("predicted_accuracy", title, caption, &[panel])?;
+    let names = ["predicted_accuracy", "Predicted and true accuracy at 25 % of the curve"];
     let columns = columns! { (u32, f64, f64):
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted", |row| row.0;
         predicted_accuracy: NUMBER, "Predicted validation accuracy after the last epoch",
             |row| row.1;
         final_accuracy: SHARE, "Validation accuracy after the last epoch", |row| row.2;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, &rows);
 }
 
 /// Whose predictions, after how many epochs of all, R squared, its standard error.
 type Scored = (String, u32, Option<f64>, Option<f64>);
 
-pub fn r_squared(
-    set: &mut TableSet,
-    search: &SearchData,
-    replay: Option<&Replay>,
-) -> Option<Figure> {
+pub fn r_squared(drawing: &mut Drawing, search: &SearchData, replay: Option<&Replay>) {
     const OWN: &str = "predictor of the search, left out of its fit";
     let own = search.predictor_scores.iter().zip(1..);
     let own = own.map(|((_, scores), epoch)| (OWN.to_owned(), epoch, scores.r_squared, None));
@@ -186,8 +172,7 @@ pub fn r_squared(
          perfect, 0 (and below, drawn at 0) no better than the mean.{replayed}"
     );
     let panel = Panel::of("", axes, series.collect());
-    let title = "Quality of predictions against the share observed";
-    let figure = Figure::of("r_squared", title, caption, &[panel])?;
+    let names = ["r_squared", "Quality of predictions against the share observed"];
     let columns = columns! { Scored:
         predictor: TEXT, "Whose predictions, and of which networks", |row| row.0.clone();
         observed_epochs: POSITIVE, "Epochs from which the last one is predicted", |row| row.1;
@@ -195,13 +180,11 @@ pub fn r_squared(
         r_squared: NUMBER, "R squared of the predictions", |row| row.2;
         standard_error: NOT_NEGATIVE, "Of its mean over orders; missing of a single one",
             |row| row.3;
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, &rows);
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, &rows);
 }
 
-pub fn speedup(set: &mut TableSet, search: &SearchData, replay: &Replay) -> Option<Figure> {
+pub fn speedup(drawing: &mut Drawing, replay: &Replay) {
     let rows = &replay.settings;
     let rule = |row: &ReplayedSetting| (row.top_n, row.offset.to_bits());
     let lines = rows.iter().map(rule).unique().enumerate().map(|(style, of)| {
@@ -231,8 +214,7 @@ pub fn speedup(set: &mut TableSet, search: &SearchData, replay: &Replay) -> Opti
         replay.networks, replay.orders, replay.burn_in
     );
     let panel = Panel::of("", axes, series);
-    let title = "Speedup by early stopping against its threshold";
-    let figure = Figure::of("speedup", title, caption, &[panel])?;
+    let names = ["speedup", "Speedup by early stopping against its threshold"];
     let columns = columns! { ReplayedSetting:
         delta: SHARE, "Stop probability from which a training is ended";
         top_n: POSITIVE, "Compared with which of the best networks, 1 for the best";
@@ -241,8 +223,6 @@ pub fn speedup(set: &mut TableSet, search: &SearchData, replay: &Replay) -> Opti
         best_kept: COUNT, "Orders in which the best network was trained to its end, after the \
             burn-in";
         orders: COUNT, "Orders in which it came after the burn-in";
-        trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
     };
-    set.add(figure.name, &columns, rows);
-    Some(figure)
+    drawing.add(names, caption, &[panel], columns, rows);
 }

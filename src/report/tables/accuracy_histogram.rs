@@ -9,14 +9,14 @@ use crate::report::search::SearchData;
 /// Of a bin that is not empty.
 pub struct HistogramRow {
     pub epsilon: f64,
-    pub from: f64,
+    /// From this hundredth on.
+    pub bin: u64,
     iterations: u64,
     pub share: f64,
 }
 
-/// Bins to 1.
-const BINS: f64 = 100.0;
-pub const BIN: f64 = 1.0 / BINS;
+/// To 1.
+pub const BINS: u64 = 100;
 
 /// From the greatest epsilon downwards.
 pub fn histogram(search: &SearchData) -> Vec<HistogramRow> {
@@ -24,14 +24,14 @@ pub fn histogram(search: &SearchData) -> Vec<HistogramRow> {
     for (bits, of) in grouped(&search.iterations, epsilon_bits).into_iter().rev() {
         let mut bins = BTreeMap::<u64, u64>::new();
         // 0.29 x 100 is below 29.
-        let bin = |reward: f64| (reward * BINS + 1e-9).min(BINS - 1.0) as u64;
+        let bin = |reward: f64| ((reward * BINS as f64 + 1e-9) as u64).min(BINS - 1);
         of.iter()
             .filter_map(|row| row.reward)
             .for_each(|it| *bins.entry(bin(it)).or_default() += 1);
         let all: u64 = bins.values().sum();
         rows.extend(bins.into_iter().map(|(bin, iterations)| HistogramRow {
             epsilon: f64::from_bits(bits),
-            from: bin as f64 / BINS,
+            bin,
             iterations,
             share: iterations as f64 / all as f64,
         }));
@@ -44,9 +44,9 @@ pub fn add_histogram(set: &mut TableSet, search: &SearchData) {
         epsilon: SHARE, "Share of random actions";
         accuracy_from: SHARE, "Lower end of the bin: from this reward on; of a network trained to \
             the end it is the best validation accuracy, of a stopped one the prediction",
-            |row| row.from;
+            |row| row.bin as f64 / BINS as f64;
         accuracy_to: SHARE, "Upper end of the bin, itself in the next one (1 in the last)",
-            |row| row.from + BIN;
+            |row| (row.bin + 1) as f64 / BINS as f64;
         iterations: COUNT, "Iterations with a reward in the bin, repeats included";
         share: SHARE, "Their share of all iterations of the epsilon with a reward";
         trainer: TRAINER, WHO_TRAINED, |_| search.trainer;
@@ -69,8 +69,8 @@ mod tests {
         };
         let iterations = (1..).zip(rewards).map(row).collect();
         let search = SearchData { iterations, ..SearchData::default() };
-        let found = histogram(&search).into_iter().map(|row| (row.from, row.iterations, row.share));
-        let expected = [(0.0, 1, 0.2), (0.29, 1, 0.2), (0.3, 1, 0.2), (0.99, 2, 0.4)];
+        let found = histogram(&search).into_iter().map(|row| (row.bin, row.iterations, row.share));
+        let expected = [(0, 1, 0.2), (29, 1, 0.2), (30, 1, 0.2), (99, 2, 0.4)];
         assert_eq!(Vec::from_iter(found), expected);
     }
 }

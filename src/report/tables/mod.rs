@@ -25,7 +25,7 @@ mod spreadsheet;
 pub(super) mod table;
 
 use super::search::SearchData;
-pub use accuracy_histogram::{BIN, HistogramRow, add_histogram, histogram};
+pub use accuracy_histogram::{BINS, add_histogram, histogram};
 pub use benchmark::of_comparison;
 pub use cell::without_absolute_paths;
 pub use finals::{add_depths, depths, of_finals};
