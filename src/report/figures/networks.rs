@@ -20,21 +20,20 @@ use crate::storage::{Event, Row};
 type BestSoFar = (String, bool, u64, f64, f64);
 
 pub fn best_so_far(drawing: &mut Drawing, searches: &[SearchData]) {
-    let mut rows = Vec::new();
-    for search in searches {
-        rows.extend(course(search, false));
-    }
+    // What has no times, as an import, is not compared with what has.
+    let has_times = |search: &&SearchData| Ledger::over(&search.iterations).spent() > 0.0;
+    let alike = searches.iter().filter(|it| has_times(it) == has_times(&&searches[0]));
+    let mut rows = alike.flat_map(|search| course(search, false)).collect_vec();
     rows.extend(course(&searches[0], true));
     // A search that is random throughout is no control of itself.
     if searches[0].iterations.iter().all(Row::is_at_random) {
         rows.retain(|row| !row.1);
     }
     let hours = rows.iter().map(|row| row.3).fold(0.0, f64::max);
-    let (label, x): (_, fn(&BestSoFar) -> f64) = match hours {
-        0.0 => ("networks with a result", |row| row.2 as f64),
-        ..0.1 => ("seconds of training, summed over workers", |row| 3600.0 * row.3),
-        _ => ("hours of training, summed over workers", |row| row.3),
-    };
+    let (unit, label) = unit_of(hours);
+    // An imported search has no times.
+    let label = if hours > 0.0 { label } else { "networks with a result" };
+    let x = |row: &BestSoFar| if hours > 0.0 { unit * row.3 } else { row.2 as f64 };
     let series = rows.chunk_by(|a, b| (&a.0, a.1) == (&b.0, b.1)).enumerate().map(|(style, of)| {
         let what = if of[0].1 { ", random draws alone" } else { "" };
         let points = of.iter().map(|row| point(x(row), row.4));
@@ -59,6 +58,14 @@ pub fn best_so_far(drawing: &mut Drawing, searches: &[SearchData]) {
         best_validation_accuracy: SHARE, "Of the networks trained to the end so far", |row| row.4;
     };
     drawing.add(names, caption, &[panel], columns, &rows);
+}
+
+/// How many of it an hour has, and its axis.
+const fn unit_of(hours: f64) -> (f64, &'static str) {
+    match hours {
+        ..0.1 => (3600.0, "seconds of training, summed over workers"),
+        _ => (1.0, "hours of training, summed over workers"),
+    }
 }
 
 /// In the order of time: a row where the best changes, and one at the end.
@@ -149,7 +156,6 @@ pub fn accuracy_by_size(drawing: &mut Drawing, search: &SearchData) {
 type HoursAt = (String, String, &'static str, f64);
 
 const KINDS: [&str; 5] = ["trained", "stopped", "failed", "lost", "saved"];
-const MOST_MACHINES: usize = 20;
 
 pub fn ledger(drawing: &mut Drawing, search: &SearchData) {
     let mut machines = BTreeMap::<(String, String), [f64; 5]>::new();
@@ -168,16 +174,9 @@ pub fn ledger(drawing: &mut Drawing, search: &SearchData) {
     }
     let sum = |hours: &[f64; 5]| hours.iter().sum::<f64>();
     machines.retain(|_, hours| sum(hours) > 0.0);
-    let machines = machines.into_iter().sorted_by_key(|(_, hours)| ordered_bits(sum(hours)));
-    let machines = machines.collect_vec();
-    let shown = &machines[machines.len().saturating_sub(MOST_MACHINES)..];
-    let whole = shown.iter().map(|(_, hours)| sum(hours)).fold(0.0, f64::max);
-    let (unit, label) = match whole {
-        ..0.1 => (3600.0, "seconds"),
-        _ => (1.0, "hours of training"),
-    };
+    let (unit, label) = unit_of(machines.values().map(sum).fold(0.0, f64::max));
     let series = KINDS.iter().enumerate().map(|(kind, name)| {
-        let bars = shown.iter().zip(0..).map(|((_, hours), row)| {
+        let bars = machines.values().zip(0..).map(|(hours, row)| {
             let [begin, end] = [kind, kind + 1].map(|to| unit * hours[..to].iter().sum::<f64>());
             let row = f64::from(row);
             span(begin, row - 0.35, [end, row + 0.35])
@@ -188,15 +187,14 @@ pub fn ledger(drawing: &mut Drawing, search: &SearchData) {
     });
     let name =
         |host: &str, device: &str| [host, device].iter().filter(|it| !it.is_empty()).join(", ");
-    let names = shown.iter().map(|((host, device), _)| name(host, device)).collect();
+    let names = machines.keys().map(|(host, device)| name(host, device)).collect();
     let machines_axis = Axis { names, ..Axis::default() };
     let panel = Panel::of("", [Axis::of(label), machines_axis], series.collect());
     let caption = format!(
-        "Time of training by machine and device ({} of {}), in the order of the legend: of \
+        "Time of training by machine and device ({} of them), in the order of the legend: of \
          networks trained to their end, stopped, failed; lost in attempts that came to nothing; and \
          what stopping has saved, as estimated. A network counts for the machine of its newest \
          attempt.",
-        shown.len(),
         machines.len()
     );
     let rows = machines.iter().flat_map(|((host, device), hours)| {
