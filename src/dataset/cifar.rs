@@ -3,8 +3,8 @@
 //! Records without a header: the label (CIFAR-100: the coarse, then the fine one), then 32x32 red,
 //! green and blue bytes, row by row: `[C, H, W]`.
 
-use super::error::problem;
-use super::images::check_labels;
+use super::error::{WrongFile, problem};
+use super::sniff::sniff;
 use super::{ImageShape, Images};
 
 /// Reads the images of all batches, which must be equally large: the files say nothing about their
@@ -13,7 +13,13 @@ pub(super) fn parse(
     batches: &[Vec<u8>],
     shape: ImageShape,
     classes: usize,
-) -> Result<Images, (usize, String)> {
+) -> Result<Images, (usize, WrongFile)> {
+    let wrong = |batch: usize, problem: String| {
+        // Whose first byte is no label, of CIFAR-100 the coarse one.
+        let other = batches[batch].first().is_none_or(|&label| label >= 20);
+        let other = other.then(|| sniff(&batches[batch])).flatten();
+        Err((batch, other.map_or(WrongFile::Damaged(problem), WrongFile::Unsuitable)))
+    };
     // Of the labels before an image the last counts.
     let label_bytes = if classes == 100 { 2 } else { 1 };
     let record = label_bytes + shape.values();
@@ -21,7 +27,7 @@ pub(super) fn parse(
     let mut labels = Vec::new();
     for (batch, file) in batches.iter().enumerate() {
         if file.is_empty() {
-            return Err((batch, problem::NO_IMAGES.into()));
+            return wrong(batch, problem::NO_IMAGES.into());
         }
         if !file.len().is_multiple_of(record) {
             let bytes = file.len();
@@ -29,13 +35,13 @@ pub(super) fn parse(
                 "`{bytes}` bytes are not a whole number of records of `{record}` bytes (fetch it \
                  again)"
             );
-            return Err((batch, problem));
+            return wrong(batch, problem);
         }
         let [found, expected] = [file, &batches[0]].map(|file| file.len() / record);
         if found != expected {
             let problem =
                 format!("`{found}` images, but the first batch has `{expected}` (fetch it again)");
-            return Err((batch, problem));
+            return wrong(batch, problem);
         }
         let before = labels.len();
         for record in file.chunks_exact(record) {
@@ -43,7 +49,10 @@ pub(super) fn parse(
             labels.push(head[label_bytes - 1]);
             pixels.extend_from_slice(image);
         }
-        check_labels(&labels[before..], classes).map_err(|problem| (batch, problem))?;
+        let is_none = |&label: &u8| usize::from(label) >= classes;
+        if let Some(image) = labels[before..].iter().position(is_none) {
+            return wrong(batch, problem::no_class(labels[before + image], image, classes));
+        }
     }
     Ok(Images::new(shape, classes, pixels, labels))
 }
@@ -81,20 +90,26 @@ mod tests {
     #[test]
     fn a_file_of_the_other_version_is_refused() {
         let (file, message) = parse(&[record(&[9], 1)], SHAPE, 100).unwrap_err();
-        assert!(file == 0 && message.contains("`3074`"), "{message}");
+        assert!(file == 0 && message.to_string().contains("`3074`"), "{message}");
     }
 
     #[test]
     fn a_batch_cut_between_records_is_refused() {
         let two = [record(&[1], 0), record(&[2], 0)].concat();
         let (file, message) = parse(&[two, record(&[3], 0)], SHAPE, 10).unwrap_err();
-        assert!(file == 1 && message.starts_with("`1` images"), "{message}");
+        assert!(file == 1 && message.to_string().starts_with("`1` images"), "{message}");
     }
 
     #[test]
     fn a_label_beyond_the_classes_is_refused() {
         let (_, message) = parse(&[record(&[10], 0)], SHAPE, 10).unwrap_err();
-        assert!(message.contains("label `10` of image `0`"), "{message}");
+        assert!(message.to_string().contains("label `10` of image `0`"), "{message}");
+    }
+
+    #[test]
+    fn the_version_for_python_is_named() {
+        let (_, message) = parse(&[b"\x80\x02}q\x00(X\x04\x00".to_vec()], SHAPE, 10).unwrap_err();
+        assert!(message.to_string().starts_with("a pickle of Python (CIFAR's binary"), "{message}");
     }
 
     #[test]

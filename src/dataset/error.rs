@@ -17,7 +17,28 @@ pub enum DatasetError {
     Unsuitable(String),
 }
 
+/// What is wrong with a file.
+#[derive(Debug, PartialEq, Eq, derive_more::Display)]
+pub(super) enum WrongFile {
+    Damaged(String),
+    /// A whole file of another kind.
+    Unsuitable(String),
+}
+
+impl<T: Into<String>> From<T> for WrongFile {
+    fn from(problem: T) -> Self {
+        Self::Damaged(problem.into())
+    }
+}
+
 impl DatasetError {
+    pub(super) fn of(path: &Path, problem: WrongFile) -> Self {
+        match problem {
+            WrongFile::Damaged(problem) => Self::damaged(path, problem),
+            WrongFile::Unsuitable(problem) => Self::unsuitable(path, problem),
+        }
+    }
+
     pub(super) fn damaged(path: &Path, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.to_owned(), problem: problem.into() }
     }
@@ -50,7 +71,7 @@ pub(super) mod problem {
         format!("`{labels}` labels for `{images}` images")
     }
 
-    pub fn no_class(label: impl Display, image: usize, classes: usize) -> String {
+    pub fn no_class(label: impl Display, image: usize, classes: impl Display) -> String {
         format!("label `{label}` of image `{image}` is outside the `{classes}` classes")
     }
 }

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::ValidDataParams;
 use super::error::{DatasetError, Result, quoted};
 use super::images::Part;
-use super::load::files_of;
+use super::locate::files_of;
 use crate::regular_file;
 
 /// Of the training files by name, of pictures of their cache. Kept in the frozen configuration: a

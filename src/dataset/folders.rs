@@ -157,7 +157,7 @@ pub(super) fn files_below(root: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
 
 /// The folders, by their names, and the files, by their paths below the root; sorted, without what
 /// is hidden.
-fn entries(root: &Path, prefix: &str) -> Result<(Vec<String>, Vec<String>)> {
+pub(super) fn entries(root: &Path, prefix: &str) -> Result<(Vec<String>, Vec<String>)> {
     let folder = root.join(prefix);
     let mut names = regular_file::names(&folder).map_err(DatasetError::unreadable(&folder))?;
     names.sort_unstable();

@@ -1,11 +1,13 @@
-//! The files of a data set, found under one of their names, and the images in them.
+//! The images in the files of a data set.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::error::{DatasetError, Result, quoted};
+use itertools::Itertools;
+
+use super::error::{DatasetError, Result, WrongFile};
 use super::images::Part;
+use super::labels::labelled;
+use super::locate::locate;
 use super::npz::Archive;
 use super::{DataKind, Images, ValidDataParams, cifar, idx, svhn};
 use crate::regular_file;
@@ -18,6 +20,7 @@ const MOST_BYTES: u64 = 1 << 37;
 pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
     let (kind, path) = params.files()?;
     let training = load_part(params, Part::Training)?.expect("the loaders refuse to have none");
+    let params = &params.beginning_at(training.first_label);
     let others = match kind {
         _ if params.extra => load_part(params, Part::Extra)?,
         DataKind::Npz => load_part(params, Part::Validation)?,
@@ -29,14 +32,18 @@ pub fn load_training_images(params: &ValidDataParams) -> Result<Images> {
         None => Ok(training),
     };
     let images = images.map_err(|problem| DatasetError::damaged(path, problem))?;
-    match images.class_counts().iter().position(|&count| count == 0) {
-        Some(class) => Err(DatasetError::Unsuitable(format!(
-            "no image of class `{class}` of `{}` in `{}` (is `data.classes` right?)",
-            params.classes,
-            path.display()
-        ))),
-        None => Ok(images),
-    }
+    let counts = images.class_counts();
+    let Some(class) = counts.iter().position(|&count| count == 0) else { return Ok(images) };
+    let found: Vec<_> = counts.iter().positions(|&count| count > 0).collect();
+    Err(DatasetError::Unsuitable(format!(
+        "no image of class `{class}` of `{}` in `{}`, which has {} classes, {} to {} (is \
+         `data.classes` right?)",
+        params.classes,
+        path.display(),
+        found.len(),
+        found[0],
+        found[found.len() - 1]
+    )))
 }
 
 /// Says what is missing of the test images, by the names of files and arrays alone.
@@ -75,104 +82,29 @@ fn load_files(params: &ValidDataParams, part: Part) -> Result<Images> {
         regular_file::read_linked(&path, MOST_BYTES).map_err(DatasetError::unreadable(&path))
     };
     let files = names.iter().map(read).collect::<Result<Vec<_>>>()?;
-    let (shape, classes) = (params.shape(), params.classes as usize);
-    let images = match kind {
-        DataKind::Idx => idx::parse(&files, shape, classes),
-        DataKind::Cifar10 | DataKind::Cifar100 => cifar::parse(&files, shape, classes),
+    let of = |(file, problem): (usize, _)| DatasetError::of(&folder.join(&names[file]), problem);
+    let shape = params.shape();
+    let (pixels, labels) = match kind {
+        DataKind::Idx => idx::parse(&files, shape),
         DataKind::Svhn => svhn::parse(&files[0]).map_err(|problem| (0, problem)),
+        DataKind::Cifar10 | DataKind::Cifar100 => {
+            return cifar::parse(&files, shape, params.classes as usize).map_err(of);
+        }
         DataKind::Images | DataKind::Npz => unreachable!("these are read as arrays"),
-    };
-    images.map_err(|(file, problem)| DatasetError::damaged(&folder.join(&names[file]), problem))
-}
-
-/// The folder of the files of a part, and their names in it; an archive holds all parts.
-pub(super) fn files_of(params: &ValidDataParams, part: Part) -> Result<(PathBuf, Vec<String>)> {
-    let (kind, path) = params.files()?;
-    if kind == DataKind::Npz {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(DatasetError::damaged(path, "a folder, not an `.npz` file"));
-        };
-        return Ok((folder.to_owned(), vec![name.to_string_lossy().into_owned()]));
     }
-    let mut names = locate(path, kind, part)?;
-    if params.extra && part == Part::Training {
-        names.extend(locate(path, kind, Part::Extra)?);
-    }
-    Ok((path.to_owned(), names))
-}
-
-/// The files of a part in the order in which they are read.
-const fn names(kind: DataKind, part: Part) -> &'static [&'static str] {
-    match (kind, part) {
-        (DataKind::Idx, Part::Test) => &["t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"],
-        (DataKind::Idx, _) => &["train-images-idx3-ubyte", "train-labels-idx1-ubyte"],
-        (DataKind::Cifar10, Part::Test) => &["test_batch.bin"],
-        (DataKind::Cifar10, _) => &[
-            "data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
-            "data_batch_5.bin",
-        ],
-        (DataKind::Cifar100, Part::Test) => &["test.bin"],
-        (DataKind::Cifar100, _) => &["train.bin"],
-        (DataKind::Svhn, Part::Test) => &["test_32x32.mat"],
-        (DataKind::Svhn, Part::Extra) => &["extra_32x32.mat"],
-        (DataKind::Svhn, _) => &["train_32x32.mat"],
-        // Looked for by their reader.
-        (DataKind::Images | DataKind::Npz, _) => &[],
-    }
-}
-
-/// The name, relative to `folder`, under which each file of a part is there: its own, that of the
-/// packed file, or where the archive puts it.
-fn locate(folder: &Path, kind: DataKind, part: Part) -> Result<Vec<String>> {
-    let other: fn(&str) -> Option<String> = match kind {
-        DataKind::Images => {
-            let problem =
-                "a folder of pictures, which `init` makes arrays of (name its `.npz` file)";
-            return Err(DatasetError::damaged(folder, problem));
-        }
-        DataKind::Idx => |name| Some(format!("{name}.gz")),
-        DataKind::Cifar10 => |name| Some(format!("cifar-10-batches-bin/{name}")),
-        DataKind::Cifar100 => |name| Some(format!("cifar-100-binary/{name}")),
-        DataKind::Svhn | DataKind::Npz => |_| None,
-    };
-    let of = format!("{kind}{}", if part == Part::Extra { "-extra" } else { "" });
-    let names = names(kind, part).iter();
-    let names = names.map(|&name| [name.to_owned()].into_iter().chain(other(name)).collect());
-    names.map(|names| locate_one(folder, &of, names)).collect()
-}
-
-fn locate_one(folder: &Path, of: &str, names: Vec<String>) -> Result<String> {
-    for name in &names {
-        let path = folder.join(name);
-        match fs::metadata(&path) {
-            Ok(metadata) if metadata.is_file() => return Ok(name.clone()),
-            Err(error)
-                if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
-            {
-                return Err(DatasetError::unreadable(&path)(error));
-            }
-            // A folder or a pipe under this name is no data file; reading the latter never ends.
-            _ => {}
-        }
-    }
-    let (name, also) = match of {
-        "idx" => ("fashion-mnist", ", or with `mnist` that one"),
-        other => (other, ""),
-    };
-    Err(DatasetError::Unsuitable(format!(
-        "found no {} in `{1}` (`scripts/fetch-data.sh {name} {1}` fetches it{also})",
-        quoted(&names, " or "),
-        folder.display()
-    )))
+    .map_err(of)?;
+    labelled(pixels, &labels, part, params)
+        .map_err(|problem| of((names.len() - 1, WrongFile::Unsuitable(problem))))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::dataset::idx::tests::{image_file, label_file};
+    use crate::dataset::locate::files_of;
     use crate::dataset::svhn::tests::svhn_file;
     use crate::dataset::{DataParams, ImageShape, split};
-    use std::path::Path;
+    use std::fs;
 
     /// Writes the training files of a small IDX data set: 2x2 pixels, each the index of its image.
     pub(in crate::dataset) fn write_idx(folder: &Path, labels: &[u8]) {
@@ -257,7 +189,7 @@ pub(super) mod tests {
             assert_eq!(load_training_images(&params).unwrap().image(0), first);
         }
         let grey = load_training_images(&self::params(folder.path(), SMALL_IDX)).unwrap_err();
-        assert!(grey.to_string().contains("starts with `0x00000804`"), "{grey}");
+        assert!(grey.to_string().contains("images of `3x2x2` values, but"), "{grey}");
     }
 
     #[test]
@@ -267,6 +199,8 @@ pub(super) mod tests {
         let error = load_training_images(&params(folder.path(), SMALL_IDX)).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("train-labels-idx1-ubyte`: label `2` of image `2`"), "{message}");
+        // The file is whole.
+        assert!(matches!(error, DatasetError::Unsuitable(_)));
     }
 
     #[test]
@@ -274,7 +208,9 @@ pub(super) mod tests {
         let folder = tempfile::tempdir().unwrap();
         write_idx(folder.path(), &[0, 0]);
         let error = load_training_images(&params(folder.path(), SMALL_IDX)).unwrap_err();
-        assert!(error.to_string().contains("no image of class `1` of `2`"), "{error}");
+        let message = error.to_string();
+        assert!(message.starts_with("no image of class `1` of `2` in `"), "{message}");
+        assert!(message.contains("which has 1 classes, 0 to 0 ("), "{message}");
     }
 
     #[test]
@@ -331,26 +267,5 @@ pub(super) mod tests {
             assert_eq!((both.training, &images.labels[60..]), (expected, &[3, 9, 3][..]));
             assert_eq!(names, ["train_32x32.mat", "extra_32x32.mat"]);
         }
-    }
-
-    #[test]
-    fn a_missing_file_names_what_was_looked_for_and_the_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = locate(folder.path(), DataKind::Idx, Part::Training).unwrap_err().to_string();
-        for part in [
-            "found no `train-images-idx3-ubyte` or `train-images-idx3-ubyte.gz`",
-            "scripts/fetch-data.sh fashion-mnist",
-            folder.path().to_str().unwrap(),
-        ] {
-            assert!(error.contains(part), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_folder_is_no_file() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("train_32x32.mat")).unwrap();
-        let error = locate(folder.path(), DataKind::Svhn, Part::Training).unwrap_err();
-        assert!(error.to_string().starts_with("found no `train_32x32.mat`"), "{error}");
     }
 }

@@ -17,6 +17,8 @@ use super::ValidDataParams;
 use super::bounded_read::{check_promise, expect_end, read_exactly};
 use super::error::{DatasetError, Result, problem, quoted};
 use super::images::{ImageShape, Images, Part, Pixels};
+use super::labels::{self, check_shape};
+use super::sniff::{in_words, sniff_file};
 use crate::regular_file;
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -116,27 +118,16 @@ impl Array {
                 let words = bytes.as_chunks().0.iter().map(|&word| u16::from_le_bytes(word));
                 Ok(Pixels::Words(words.collect()))
             }
-            kind => Err(format!("pixels of dtype `{kind}` (save them as `uint8` or `uint16`)")),
+            kind => Err(format!(
+                "pixels that are {} (save them as `uint8` or `uint16`)",
+                in_words(kind)
+            )),
         }
     }
 
-    fn labels(&self, classes: usize) -> Result<Vec<u8>, String> {
-        let (kind, size) = self.kind.split_at(1);
-        let size = size.parse().ok().filter(|size| matches!(kind, "u" | "i") && *size <= 8);
-        let Some(size) = size.filter(|_| matches!(*self.shape, [_] | [_, 1])) else {
-            let (kind, shape) = (&self.kind, &self.shape);
-            let problem = format!("labels of dtype `{kind}` and shape `{shape:?}`");
-            return Err(format!("{problem} (save one integer for each image)"));
-        };
-        let label = |(index, bytes): (usize, &[u8])| {
-            let is_negative = kind == "i" && bytes[size - 1] >= 0x80;
-            let mut wide = [if is_negative { u8::MAX } else { 0 }; 16];
-            wide[..size].copy_from_slice(bytes);
-            let label = i128::from_le_bytes(wide);
-            let is_class = (0..classes as i128).contains(&label);
-            is_class.then_some(label as u8).ok_or_else(|| problem::no_class(label, index, classes))
-        };
-        self.bytes.chunks_exact(size).enumerate().map(label).collect()
+    fn labels(&self, images: usize) -> Result<Vec<f64>, String> {
+        check_shape(&self.shape, images)?;
+        labels::numbers(&self.kind, &self.bytes)
     }
 }
 
@@ -193,9 +184,10 @@ impl<'a> Archive<'a> {
 
     /// None where the archive has no arrays of this part.
     pub(super) fn images(&mut self, part: Part) -> Result<Option<Images>> {
+        let named = self.data.arrays.as_ref().map_or(0, Vec::len);
         let [images, labels] = match self.names(part) {
             Some(names) => names,
-            None if part != Part::Training && self.data.arrays.is_none() => return Ok(None),
+            None if part != Part::Training && named <= 2 * part as usize => return Ok(None),
             None => {
                 let names = self.zip.file_names().filter_map(Result::ok);
                 let names: Vec<_> = names.map(|name| name.replace(".npy", "")).collect();
@@ -207,20 +199,24 @@ impl<'a> Archive<'a> {
                 return Err(DatasetError::damaged(self.path, problem));
             }
         };
-        let (shape, classes) = (self.data.shape(), self.data.classes as usize);
+        let shape = self.data.shape();
         let of = |name: &str, problem| {
             DatasetError::damaged(self.path, format!("array `{name}`: {problem}"))
         };
         let pixels = array(&mut self.zip, &images).and_then(|array| array.pixels(shape));
         let pixels = pixels.map_err(|problem| of(&images, problem))?;
-        let found = array(&mut self.zip, &labels).and_then(|array| array.labels(classes));
-        let found = found.map_err(|problem| of(&labels, problem))?;
         let count = pixels.iter().len() / shape.values();
-        match count {
-            0 => Err(of(&images, problem::NO_IMAGES.to_owned())),
-            _ if count == found.len() => Ok(Some(Images::new(shape, classes, pixels, found))),
-            _ => Err(of(&labels, problem::counts_differ(count, found.len()))),
+        if count == 0 {
+            return Err(of(&images, problem::NO_IMAGES.to_owned()));
         }
+        let found = array(&mut self.zip, &labels)
+            .and_then(|array| array.labels(count))
+            .map_err(|problem| of(&labels, problem))?;
+        let labelled = labels::labelled(pixels, &found, part, self.data);
+        let labelled = labelled.map_err(|problem| {
+            DatasetError::unsuitable(self.path, format!("array `{labels}`: {problem}"))
+        });
+        labelled.map(Some)
     }
 
     /// Of images and labels, where both are there.
@@ -240,9 +236,14 @@ type Zip = ZipArchive<BufReader<File>>;
 fn open(path: &Path) -> Result<Zip> {
     let file = regular_file::open(path, File::options().read(true), OFlags::empty())
         .map_err(DatasetError::unreadable(path))?;
-    ZipArchive::new(BufReader::new(file)).map_err(|error| {
-        let problem = format!("no `.npz` archive: {error} (save it with `numpy.savez`)");
-        DatasetError::damaged(path, problem)
+    ZipArchive::new(BufReader::new(file)).map_err(|error| match sniff_file(path) {
+        Some(what) if !what.starts_with("a zip") => {
+            DatasetError::unsuitable(path, format!("no `.npz` archive, but {what}"))
+        }
+        _ => {
+            let problem = format!("no `.npz` archive: {error} (save it with `numpy.savez`)");
+            DatasetError::damaged(path, problem)
+        }
     })
 }
 
@@ -336,13 +337,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn python_objects_and_labels_that_are_no_integers_are_refused() {
-        for (array, problem) in [("objects", "could run a program"), ("floats", "dtype `f8`")] {
-            let yaml = SMALL.replace('}', &format!(", arrays: [x_train, {array}]}}"));
-            let message = read(NUMPY, &yaml).unwrap_err().to_string();
-            let names = message.contains(&format!("array `{array}`"));
-            assert!(names && message.contains(problem), "{message}");
-        }
+    fn python_objects_are_refused_and_whole_floats_are_labels() {
+        let with = |labels: &str| {
+            read(NUMPY, &SMALL.replace('}', &format!(", arrays: [x_train, {labels}]}}")))
+        };
+        let message = with("objects").unwrap_err().to_string();
+        assert!(message.contains("array `objects`: Python objects, whose reading could run a"));
+        assert_eq!(with("floats").unwrap().labels, [0, 1, 2, 1, 0]);
         let yaml = SMALL.replace('}', ", arrays: [x_train, none]}");
         let message = read(NUMPY, &yaml).unwrap_err().to_string();
         assert!(message.contains("found no training images and labels among"), "{message}");
@@ -371,7 +372,7 @@ pub(super) mod tests {
         };
         for (images, labels, problem) in [
             (array("u1", &[1, 2, 1], &[1, 2]), images(), "images of `2x1` values, but `data`"),
-            (array("f4", &[1, 1, 1], &[0; 4]), images(), "pixels of dtype `f4`"),
+            (array("f4", &[1, 1, 1], &[0; 4]), images(), "pixels that are 32-bit floats ("),
             (images(), array("i1", &[2], &[0, 255]), "label `-1` of image `1`"),
             (images(), array("u2", &[2], &[0, 0, 0, 1]), "label `256` of image `1`"),
             (images(), array("u1", &[3], &[0; 3]), "`3` labels for `2` images"),

@@ -18,8 +18,11 @@ pub struct DataParams {
     pub kind: Option<DataKind>,
     /// The folder of the files, or the file.
     pub path: Option<PathBuf>,
-    /// Labels are 0 to `classes - 1`.
     pub classes: u32,
+    /// What stands in the files for class 0, those of CIFAR and of pictures aside; null means 0, of
+    /// SVHN 1, unless training labels have another meaning (`init` fills it in).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_label: Option<u32>,
     /// Height and width of an image in pixels. Images are square.
     pub input_size: u32,
     pub channels: u32,
@@ -161,6 +164,12 @@ impl DataParams {
             let holds = low < high && high <= u16::MAX.into();
             Invalid::unless(holds, "data.value_range", format!("[{low}, {high}]"), allowed)?;
         }
+        let most = match self.kind {
+            Some(DataKind::Svhn) => 1,
+            Some(DataKind::Cifar10 | DataKind::Cifar100 | DataKind::Images) => 0,
+            _ => u32::MAX,
+        };
+        Invalid::unless_in(0..=most, "data.first_label", self.first_label.unwrap_or(0))?;
         let names = self.class_names.as_ref().map_or(self.classes as usize, Vec::len);
         let allowed = format!("name all `{}` classes, in the order of their labels", self.classes);
         Invalid::unless(names == self.classes as usize, "data.class_names", names, &allowed)?;
@@ -217,6 +226,10 @@ impl DataParams {
 impl ValidDataParams {
     pub fn shape(&self) -> ImageShape {
         ImageShape { channels: self.0.channels as usize, size: self.0.input_size as usize }
+    }
+
+    pub(super) fn beginning_at(&self, first_label: u32) -> Self {
+        Self(DataParams { first_label: Some(first_label), ..self.0.clone() })
     }
 
     pub fn files(&self) -> Result<(DataKind, &Path), DatasetError> {
@@ -302,6 +315,11 @@ mod tests {
             (refusal(|p| p.value_range = Some([9, 9])), "`data.value_range`", "`[9, 9]`"),
             (refusal(|p| p.kind = Some(DataKind::Svhn)), "`data.input_size`", "`32`"),
             (refusal(|p| p.kind = Some(DataKind::Cifar100)), "`data.classes`", "`100`"),
+            (
+                refusal(|p| (p.kind, p.first_label) = (Some(DataKind::Images), Some(1))),
+                "`data.first_label`",
+                "`1`",
+            ),
             (
                 refusal(|p| {
                     (p.kind, p.validation.method) = (Some(DataKind::Images), SplitMethod::First)

@@ -17,6 +17,7 @@ use zune_jpeg::zune_core::{bytestream::ZCursor, options::DecoderOptions};
 use super::ValidDataParams;
 use super::images::Pixels;
 use super::resize::Plane;
+use super::sniff::sniff;
 use crate::regular_file::{self, LARGE};
 
 const MOST_PIXELS: u64 = 100_000_000;
@@ -58,7 +59,10 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, String> {
     let format = match bytes.get(..4) {
         // TIFF of more than 4 GiB.
         Some(b"II+\0" | b"MM\0+") => ImageFormat::Tiff,
-        _ => image::guess_format(bytes).map_err(|_| format!("no picture ({INSTEAD})"))?,
+        _ => image::guess_format(bytes).map_err(|_| {
+            let what = sniff(bytes).filter(|what| !what.starts_with("a picture"));
+            what.unwrap_or_else(|| format!("no picture ({INSTEAD})"))
+        })?,
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
@@ -199,7 +203,10 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_picture_is_named_with_the_remedy() {
         assert_eq!(open(b"").unwrap_err(), "an empty file (remove it)");
-        assert!(open(b"x").unwrap_err().starts_with("no picture ("));
+        assert!(open(b"\x01").unwrap_err().starts_with("no picture ("));
+        assert!(
+            open(b"<html>").unwrap_err().starts_with("a web page in the place of data, `<html>`")
+        );
         let floats = DynamicImage::ImageRgb32F(image::ImageBuffer::new(2, 2));
         let problem = prepare(&floats, &params(2, 3)).unwrap_err();
         assert_eq!(problem, "pixels of 32 bits (save it as PNG)");

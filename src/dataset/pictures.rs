@@ -504,7 +504,7 @@ mod tests {
         let (folder, params) = small(&[("", 10)]);
         let at = |name: &str| folder.path().join("pictures").join(name);
         fs::write(at("a/cut.png"), &picture(1)[..50]).unwrap();
-        fs::write(at("b/one.jpg"), "x").unwrap();
+        fs::write(at("b/one.jpg"), "\x01").unwrap();
         fs::write(at("b/notes.txt"), "BMW").unwrap();
         fs::write(at("b/cut.1"), &picture(2)[..50]).unwrap();
         let message = prepare_pictures(&params, 1).unwrap_err().to_string();

@@ -5,42 +5,33 @@
 
 use itertools::Itertools;
 
-use super::error::problem;
+use super::ImageShape;
+use super::error::{WrongFile, problem};
+use super::labels::check_shape;
 use super::matlab;
-use super::{ImageShape, Images};
 
 const SHAPE: ImageShape = ImageShape { channels: 3, size: 32 };
-const CLASSES: usize = 10;
 
-/// The digit 1 becomes class 0, the digit 0 class 9.
-pub(super) fn parse(file: &[u8]) -> Result<Images, String> {
-    let labels = parse_labels(file)?;
+/// Pixels, and digits as they are written.
+pub(super) fn parse(file: &[u8]) -> Result<(Vec<u8>, Vec<f64>), WrongFile> {
     let variable = matlab::open(file, "X")?;
     let images = match *variable.dimensions {
+        [32, 32, 3, 0] => return Err(problem::NO_IMAGES.into()),
         [32, 32, 3, images] => images as usize,
-        _ => return Err(wrong_shape("X", &variable, "`32x32x3xN`")),
+        _ => {
+            let found = variable.dimensions.iter().join("x");
+            let problem = format!("variable `X` has the shape `{found}`, must be `32x32x3xN`");
+            return Err(WrongFile::Unsuitable(problem));
+        }
     };
-    if images != labels.len() {
-        return Err(problem::counts_differ(images, labels.len()));
-    }
+    let labels = matlab::open(file, "y")?;
+    let sides: Vec<usize> = labels.dimensions.iter().map(|&side| side as usize).collect();
+    check_shape(&sides, images)
+        .map_err(|problem| WrongFile::Unsuitable(format!("variable `y`: {problem}")))?;
+    let labels = labels.read_numbers()?;
     let mut bytes = variable.read_bytes()?;
     transpose_planes(&mut bytes);
-    Ok(Images::new(SHAPE, CLASSES, bytes, labels))
-}
-
-fn parse_labels(file: &[u8]) -> Result<Vec<u8>, String> {
-    let variable = matlab::open(file, "y")?;
-    match *variable.dimensions {
-        [0, _] | [_, 0] => return Err(problem::NO_IMAGES.into()),
-        [_, 1] | [1, _] => {}
-        _ => return Err(wrong_shape("y", &variable, "`Nx1`")),
-    }
-    let digits = variable.read_numbers()?;
-    let class = |(index, &digit): (usize, &f64)| {
-        let is_digit = (1.0..=10.0).contains(&digit) && digit.fract() == 0.0;
-        is_digit.then(|| digit as u8 - 1).ok_or_else(|| problem::no_class(digit, index, CLASSES))
-    };
-    digits.iter().enumerate().map(class).collect()
+    Ok((bytes, labels))
 }
 
 /// Turns each plane from column by column to row by row: `[N, C, H, W]`.
@@ -55,11 +46,6 @@ fn transpose_planes(bytes: &mut [u8]) {
             }
         }
     }
-}
-
-fn wrong_shape(name: &str, variable: &matlab::Variable<'_>, expected: &str) -> String {
-    let found = variable.dimensions.iter().join("x");
-    format!("variable `{name}` has the shape `{found}`, must be {expected}")
 }
 
 #[cfg(test)]
@@ -92,9 +78,8 @@ pub(super) mod tests {
         ])
     }
 
-    fn assert_pixels(images: &Images) {
-        for index in 0..images.count() {
-            let image = images.image(index);
+    fn assert_pixels(images: &[u8]) {
+        for (index, image) in images.chunks_exact(SHAPE.values()).enumerate() {
             for (channel, row, column) in
                 [(0, 0, 0), (0, 0, 31), (0, 31, 0), (2, 5, 17), (1, 30, 2)]
             {
@@ -105,9 +90,9 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn pixels_are_row_by_row_and_digits_are_classes() {
-        let images = parse(&svhn_file(&[1.0, 10.0, 9.0])).unwrap();
-        assert_eq!(images.labels, [0, 9, 8]);
+    fn pixels_are_row_by_row() {
+        let (images, digits) = parse(&svhn_file(&[1.0, 10.0, 9.0])).unwrap();
+        assert_eq!(digits, [1.0, 10.0, 9.0]);
         assert_pixels(&images);
     }
 
@@ -115,17 +100,20 @@ pub(super) mod tests {
     fn a_file_written_by_scipy_is_read() {
         // scipy 1.17.1, savemat(..., do_compression=True): the pixels of `pixel`, digits 1 to 10 as
         // bytes.
-        let images = parse(include_bytes!("../../tests/fixtures/svhn_scipy.mat")).unwrap();
-        assert_eq!(images.labels, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        let (images, digits) =
+            parse(include_bytes!("../../tests/fixtures/svhn_scipy.mat")).unwrap();
+        assert_eq!(digits, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]);
         assert_pixels(&images);
     }
 
     #[test]
-    fn a_label_that_is_no_digit_is_refused() {
-        for bad in [0.0, 11.0, 2.5, f64::NAN] {
-            let problem = parse(&svhn_file(&[1.0, bad])).unwrap_err();
-            assert!(problem.contains("of image `1` is outside the `10` classes"), "{problem}");
-        }
+    fn labels_may_have_one_dimension_and_pixels_must_be_bytes() {
+        let x = array("X", CLASS_U8, &[32, 32, 3, 2], (BYTES, &[7; 6144]));
+        let y = array("y", CLASS_U8, &[2], (BYTES, &[1, 0]));
+        assert_eq!(parse(&file(&[x, y.clone()])).unwrap().1, [1.0, 0.0]);
+        let x = array("X", CLASS_DOUBLE, &[32, 32, 3, 2], (DOUBLES, &[0; 8 * 6144]));
+        let problem = parse(&file(&[x, y])).unwrap_err().to_string();
+        assert!(problem.ends_with("64-bit floats, not bytes (save it as bytes: `X = uint8(X)`)"));
     }
 
     #[test]
@@ -133,14 +121,14 @@ pub(super) mod tests {
         let x = array("X", CLASS_U8, &[32, 32, 3, 2], (BYTES, &[0; 6144]));
         let y = array("y", CLASS_U8, &[3, 1], (BYTES, &[1, 2, 3]));
         let problem = parse(&file(&[x, y])).unwrap_err();
-        assert_eq!(problem, "`3` labels for `2` images");
+        assert_eq!(problem.to_string(), "variable `y`: `3` labels for `2` images");
     }
 
     #[test]
     fn other_shapes_are_refused() {
         let x = array("X", CLASS_U8, &[2, 28, 28], (BYTES, &[0; 1568]));
         let y = array("y", CLASS_U8, &[2, 1], (BYTES, &[1, 2]));
-        let message = parse(&file(&[x, y])).unwrap_err();
+        let message = parse(&file(&[x, y])).unwrap_err().to_string();
         assert!(message.contains("`X`") && message.contains("`2x28x28`"), "{message}");
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{ConfigError, ExperimentConfig, Setting, ValidConfig};
-use crate::dataset::{DataParams, Fingerprint, restore_pictures};
+use crate::dataset::{DataKind, DataParams, Fingerprint, restore_pictures};
 use crate::ops::{Refusal, recording};
 use crate::seed;
 use crate::space::Candidate;
@@ -202,8 +202,11 @@ impl Experiment {
 
     /// In the order of their labels.
     pub fn class_names(&self) -> Vec<String> {
-        let numbers = || (0..self.config.data.classes).map(|class| class.to_string()).collect();
-        self.trainer_data().class_names.unwrap_or_else(numbers)
+        let data = self.trainer_data();
+        // SVHN's are its digits, whatever they begin at: class 9 is the digit 0.
+        let first = data.first_label.filter(|_| data.kind != Some(DataKind::Svhn)).unwrap_or(0);
+        let numbers = || (0..data.classes).map(|class| (first + class).to_string()).collect();
+        data.class_names.unwrap_or_else(numbers)
     }
 }
 

@@ -79,7 +79,8 @@ pub fn load_from(
     let mut config = final_list(&parent, parent.config().config.clone(), Vec::new())?;
     config.experiment.name = format!("{}-list", config.experiment.name);
     if settings.iter().any(|setting| ["data.path", "data.kind"].contains(&setting.path.as_str())) {
-        (config.data.class_names, config.data.value_range) = (None, None);
+        let data = &mut config.data;
+        (data.class_names, data.value_range, data.first_label) = (None, None, None);
         if matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz)) {
             config.training.first_epoch_threshold = None;
         }
@@ -155,7 +156,8 @@ pub(super) fn check_initial_weights(config: &ValidConfig) -> anyhow::Result<()> 
 }
 
 /// What [`check_images`] fills in where it is null.
-const FILLED_IN: [&str; 2] = ["data.value_range", "training.first_epoch_threshold"];
+const FILLED_IN: [&str; 3] =
+    ["data.first_label", "data.value_range", "training.first_epoch_threshold"];
 
 fn has_images(config: &ValidConfig, dir: &Path) -> anyhow::Result<bool> {
     // A trainer may bring its own images; those that are named and there are checked all the same.
@@ -194,6 +196,13 @@ pub(crate) fn check_images(config: &ValidConfig) -> anyhow::Result<Frozen> {
     }
     let data = config.data.for_trainer(pictures.as_deref()).check()?;
     let images = load_training_images(&data)?;
+    let usual = u32::from(data.kind == Some(DataKind::Svhn));
+    if data.first_label.is_none() && images.first_label != usual {
+        log::warn!(
+            "labels begin at {0}, not at {usual}: `data.first_label: {0}` is filled in",
+            images.first_label
+        );
+    }
     let parts = split(&images, &data, seed)?;
     let is_own = matches!(config.data.kind, Some(DataKind::Images | DataKind::Npz));
     let mut value_range = data.value_range;
@@ -228,6 +237,7 @@ pub(crate) fn check_images(config: &ValidConfig) -> anyhow::Result<Frozen> {
     }
     let mut frozen = Frozen::without_images(config.config.clone());
     frozen.config.data.value_range = value_range;
+    frozen.config.data.first_label = Some(images.first_label);
     frozen.config.training.first_epoch_threshold = first_epoch_threshold;
     [frozen.training_images, frozen.validation_images] =
         [&parts.training, &parts.validation].map(|part| Some(part.len() as u64));

@@ -110,7 +110,7 @@ fn damaged_images_are_refused() {
         .says("truncated")
         .says("train-images");
     let label = with_images(&[0, 1, 2, 0, 1, 3], 0);
-    label.run(&["init", "config.yaml", "dir"]).fails_with(3).says("label `3`");
+    label.run(&["init", "config.yaml", "dir"]).fails_with(2).says("label `3`");
     let class = with_images(&[0, 1, 1, 0, 1, 0], 0);
     class.run(&["init", "config.yaml", "dir"]).fails_with(2).says("no image of class `2`");
     let missing = with_images(&[0, 1, 2], 0);
@@ -119,10 +119,20 @@ fn damaged_images_are_refused() {
     missing
         .run(&["init", "config.yaml", "dir", "--set", torch])
         .fails_with(2)
-        .says("fetch-data.sh");
+        .says("is not there, and `data.path` is the folder of the files");
     for experiment in [truncated, label, class, missing] {
         assert!(!experiment.path("").exists(), "nothing is left behind");
     }
+}
+
+#[test]
+fn the_first_label_that_was_found_is_told_and_frozen() {
+    let experiment = with_images(&[1, 2, 3, 1, 2, 3, 1, 2, 3], 0);
+    let made = experiment.run(&["init", "config.yaml", "dir"]).success();
+    drop(made.says("labels begin at 1, not at 0: `data.first_label: 1` is filled in"));
+    assert!(experiment.text("experiment.yaml").contains("first_label: 1\n"));
+    let again = &["init", "config.yaml", "other", "--set", "data.first_label=0"];
+    experiment.run(again).fails_with(2).says("outside the `3` classes, which begin at `0`");
 }
 
 #[test]
