@@ -37,7 +37,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
+use metaqnn::training::Device;
 
+use crate::device::{choose_device, describe};
 use crate::error::TorchError;
 use crate::input::Inbox;
 
@@ -45,9 +47,21 @@ use crate::input::Inbox;
 /// one JSON request a line on stdin, one JSON message a line on stdout.
 #[derive(Parser)]
 #[command(name = "metaqnn-torch")]
-#[command(version = concat!(env!("CARGO_PKG_VERSION"), ", libtorch ", env!("LIBTORCH_VERSION")))]
+#[command(version = version())]
 #[command(override_usage = "metaqnn-torch < REQUESTS")]
 struct Arguments {}
+
+/// With the device that a training without a wish for one gets, or why there is none.
+fn version() -> &'static str {
+    if !std::env::args().any(|word| ["-V", "--version"].contains(&&*word)) {
+        return ""; // no GPU is looked for before a request
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let device = choose_device(Device::Auto, tch::Cuda::is_available(), variable);
+    let device = device.map_or_else(|error| format!("no device: {error}"), describe);
+    let [own, libtorch] = [env!("METAQNN_VERSION"), env!("LIBTORCH_VERSION")];
+    format!("{own}, libtorch {libtorch}, {device}").leak()
+}
 
 fn main() -> ExitCode {
     let Arguments {} = Arguments::parse();
