@@ -16,6 +16,8 @@ use crate::ops::import::import;
     metaqnn init configs/svhn.yaml DIR --set training.trainer=synthetic\n  \
     metaqnn import DIR replay_database.csv\n  \
     metaqnn reduce DIR          learns from the imported rows\n\n\
+    Columns go by name: net, accuracy_best_val (or reward, or hard_best_val) and epsilon; all \
+    others may be missing. Semicolons and decimal commas of a spreadsheet are read.\n\n\
     JSON, one object: rows, imported_rows, distinct_architectures, set_aside_rows (line and reason \
     of each), q_values (null without a q_values.csv)")]
 pub struct ImportArgs {

@@ -15,7 +15,8 @@ use crate::storage::fs::time::Time;
 /// Bytes of the longest row: a longer one has a quote that is never closed, or is no CSV at all.
 const LONGEST_ROW: usize = 1 << 20;
 
-/// Reads the header and the rows, of any length.
+/// Reads the header and the rows, of any length. In a file with semicolons or tabs, as spreadsheets
+/// of many languages save it, a number may have a decimal comma.
 pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord>), csv::Error> {
     // The reader counts line feeds: of a file with other line ends it would name the line before.
     let mut is_after_return = false;
@@ -27,9 +28,28 @@ pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord
         }
         !belongs_to_return
     });
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(&bytes[..]);
+    let other = match &bytes[..] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..] => Some("UTF-16"),
+        [b'P', b'K', 3, 4, ..] => Some("a workbook, or another zip file"),
+        _ => None,
+    };
+    if let Some(other) = other {
+        let problem = format!("it is {other} (save it as CSV in UTF-8)");
+        return Err(io::Error::new(io::ErrorKind::InvalidData, problem).into());
+    }
+    let first = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let delimiter = match first.contains(&b',') {
+        true => None,
+        false => [b';', b'\t'].into_iter().find(|other| first.contains(other)),
+    };
+    let mut reader = csv::ReaderBuilder::new();
+    let reader = reader.flexible(true).delimiter(delimiter.unwrap_or(b','));
+    let mut reader = reader.from_reader(&bytes[..]);
     let header = reader.byte_headers()?.clone();
-    let rows = reader.into_byte_records().collect::<Result<Vec<_>, _>>()?;
+    let mut rows = reader.into_byte_records().collect::<Result<Vec<_>, _>>()?;
+    if delimiter.is_some() {
+        rows.iter_mut().for_each(with_full_stops);
+    }
     let is_long = |row: &&ByteRecord| row.as_slice().len() > LONGEST_ROW;
     if let Some(line) = [&header].into_iter().chain(&rows).find(is_long).map(line) {
         let problem = format!(
@@ -39,6 +59,17 @@ pub(crate) fn read_csv(mut bytes: Vec<u8>) -> Result<(ByteRecord, Vec<ByteRecord
         return Err(io::Error::new(io::ErrorKind::InvalidData, problem).into());
     }
     Ok((header, rows))
+}
+
+fn with_full_stops(row: &mut ByteRecord) {
+    let is_number = |cell: &[u8]| cell.iter().all(|byte| b"0123456789+-,eE ".contains(byte));
+    let cells = row.iter().map(|cell| match is_number(cell) {
+        true => cell.iter().map(|byte| if *byte == b',' { b'.' } else { *byte }).collect(),
+        false => cell.to_vec(),
+    });
+    let mut changed: ByteRecord = cells.collect();
+    changed.set_position(row.position().cloned());
+    *row = changed;
 }
 
 /// The line on which a row begins, from 1.
@@ -64,19 +95,23 @@ pub struct UsableRows<T> {
     pub set_aside: Vec<String>,
 }
 
-/// Reads the rows of a file that has at least `columns`.
+/// Reads the rows of a file that has at least one of `columns` each.
 pub(super) fn read_rows<T>(
     bytes: Vec<u8>,
-    columns: &[&'static str],
+    columns: &[&[&str]],
     path: &Path,
     row: impl Fn(&Cells) -> Result<T, String>,
 ) -> Result<UsableRows<T>, StorageError> {
     let (header, records) = read_csv(bytes).map_err(StorageError::csv(path))?;
-    let place = |&column| match header.iter().position(|name| name == str::as_bytes(column)) {
-        Some(place) => Ok((column, place)),
-        None => Err(StorageError::damaged(path, format!("lacks the column `{column}`"))),
-    };
-    let places = columns.iter().map(place).collect::<Result<_, _>>()?;
+    let names = header.iter().enumerate().rev();
+    let places: HashMap<_, _> = names
+        .map(|(place, name)| (String::from_utf8_lossy(name).trim().to_owned(), place))
+        .collect();
+    if let Some(lacking) = columns.iter().find(|any| !any.iter().any(|it| places.contains_key(*it)))
+    {
+        let names = lacking.join("` or `");
+        return Err(StorageError::damaged(path, format!("lacks the column `{names}`")));
+    }
     let (mut rows, mut set_aside) = (Vec::new(), Vec::new());
     for record in &records {
         match row(&Cells { places: &places, record }) {
@@ -88,16 +123,31 @@ pub(super) fn read_rows<T>(
 }
 
 pub(super) struct Cells<'a> {
-    places: &'a HashMap<&'static str, usize>,
+    places: &'a HashMap<String, usize>,
     record: &'a ByteRecord,
 }
 
 impl Cells<'_> {
     pub fn text(&self, column: &str) -> Result<&str, String> {
-        let cell = self.record.get(self.places[column]);
+        let cell = self.places.get(column).and_then(|place| self.record.get(*place));
         let cell = cell.ok_or_else(|| format!("`{column}` is missing"))?;
         let refused = |_| refusal(column, &String::from_utf8_lossy(cell), "UTF-8 text");
         std::str::from_utf8(cell).map(str::trim).map_err(refused)
+    }
+
+    /// The first of some columns that the file has.
+    pub fn first<'b>(&self, columns: &[&'b str]) -> &'b str {
+        columns.iter().find(|it| self.places.contains_key(**it)).unwrap_or(&columns[0])
+    }
+
+    /// What a column holds, if the file has it and the cell is not empty.
+    pub fn optional<T>(
+        &self,
+        column: &str,
+        read: impl Fn(&Self, &str) -> Result<T, String>,
+    ) -> Result<Option<T>, String> {
+        let is_given = self.places.contains_key(column) && !self.text(column)?.is_empty();
+        is_given.then(|| read(self, column)).transpose()
     }
 
     pub fn parsed<T>(
@@ -149,6 +199,29 @@ mod tests {
             let found: Vec<_> = rows.iter().map(|row| (line(row), &row[1])).collect();
             assert_eq!(found, [(2, &b"2"[..]), (3, b"4"), (5, b"6")], "{end:?}");
         }
+    }
+
+    #[test]
+    fn files_of_spreadsheets_are_read_or_named() {
+        let text = "net;y1;epsilon\n\"[C(4,3,1), SM(10)]\";0,5;1\n\n[SM(10)];-1,5e-3;2.5\n";
+        for text in [text.to_owned(), text.replace(';', "\t")] {
+            let rows = read_csv(text.into_bytes()).unwrap().1;
+            let cells: Vec<Vec<_>> =
+                rows.iter().map(|row| row.iter().map(String::from_utf8_lossy).collect()).collect();
+            assert_eq!(cells[0], ["[C(4,3,1), SM(10)]", "0.5", "1"]);
+            assert_eq!(
+                (&cells[1][1], &cells[1][2], line(&rows[1])),
+                (&"-1.5e-3".into(), &"2.5".into(), 4)
+            );
+        }
+        // Where commas separate, they are no decimal ones.
+        assert_eq!(rows("a,b;c\n1,2;3\n"), Ok(1));
+        let utf16: Vec<u8> = "a,b\n1,2\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let refused = |bytes: &[u8]| read_csv(bytes.to_vec()).unwrap_err().to_string();
+        for bytes in [[&[0xff, 0xfe], &utf16[..]].concat(), utf16] {
+            assert!(refused(&bytes).contains("it is UTF-16 (save it as CSV in UTF-8)"));
+        }
+        assert!(refused(b"PK\x03\x04...").contains("a workbook"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the depth it will have.
 
 use std::path::Path;
+use std::slice;
 
 use super::csv_rows::{Cells, UsableRows, read_rows, refusal};
 use crate::q_learning::QTable;
@@ -20,7 +21,7 @@ pub fn read_q_values(
     path: &Path,
 ) -> Result<UsableRows<(StateKey, Action, f64)>, StorageError> {
     let outside = || "its state and action are not in the search space".to_owned();
-    let columns = [&PAIR_COLUMNS[..], &[UTILITY]].concat();
+    let columns: Vec<_> = PAIR_COLUMNS.iter().chain([&UTILITY]).map(slice::from_ref).collect();
     read_rows(bytes, &columns, path, |cells| {
         let (end, start) = PAIR_COLUMNS.split_at(8);
         let (start, end) = (tuple(cells, start)?, tuple(cells, end)?);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::csv_rows::{UsableRows, read_rows};
+use super::csv_rows::{Cells, UsableRows, read_rows};
 use crate::outcome::Accuracy;
 use crate::q_learning::Epsilon;
 use crate::space::{Architecture, Space};
@@ -33,30 +33,41 @@ pub struct ReplayRow {
     pub machine: String,
 }
 
-/// Sets aside accuracies outside [0, 1] (some runs wrote percent) and networks outside `space`.
+/// The accuracy that is learned, as the published program and its forks name it.
+const REWARD: [&str; 3] = ["accuracy_best_val", "reward", "hard_best_val"];
+
+/// Needs networks, accuracies and epsilons; of what else is missing nothing is known. Sets aside
+/// accuracies outside [0, 1] (some runs wrote percent) and networks outside `space`.
 pub fn read_replay_database(
     bytes: Vec<u8>,
     space: &Space,
     path: &Path,
 ) -> Result<UsableRows<ReplayRow>, StorageError> {
-    // Always -1: the published code keeps the test images out of the search.
-    let columns = COLUMNS.into_iter().filter(|name| !name.ends_with("_test"));
-    read_rows(bytes, &columns.collect::<Vec<_>>(), path, |cells| {
-        let accuracy =
-            |column| Accuracy::new(cells.number(column)?).map_err(|error| error.to_string());
+    read_rows(bytes, &[&["net"], &REWARD, &["epsilon"]], path, |cells| {
+        let accuracy = |cells: &Cells, column: &str| {
+            Accuracy::new(cells.number(column)?).map_err(|error| error.to_string())
+        };
+        let best = accuracy(cells, cells.first(&REWARD))?;
+        let count = |column| cells.optional(column, Cells::count).map(Option::unwrap_or_default);
         Ok(ReplayRow {
-            best_validation_accuracy: accuracy("accuracy_best_val")?,
-            last_validation_accuracy: accuracy("accuracy_last_val")?,
+            best_validation_accuracy: best,
+            last_validation_accuracy: cells
+                .optional("accuracy_last_val", accuracy)?
+                .unwrap_or(best),
             architecture: space.parse(cells.text("net")?).map_err(|error| error.to_string())?,
-            best_step: cells.count("iter_best_val")?,
-            last_step: cells.count("iter_last_val")?,
-            iteration: cells.count("ix_q_value_update")?,
+            best_step: count("iter_best_val")?,
+            last_step: count("iter_last_val")?,
+            iteration: count("ix_q_value_update")?,
             epsilon: cells.parsed("epsilon", "0 to 1", |text| text.parse().ok())?,
-            finished: cells.time("time_finished")?,
+            finished: cells.optional("time_finished", Cells::time)?.flatten(),
             // As every field of the log must be.
-            machine: cells.parsed("machine_run_on", "one line of text", |text| {
-                (!text.contains(char::is_control)).then(|| text.to_owned())
-            })?,
+            machine: cells
+                .optional("machine_run_on", |cells, column| {
+                    cells.parsed(column, "one line of text", |text| {
+                        (!text.contains(char::is_control)).then(|| text.to_owned())
+                    })
+                })?
+                .unwrap_or_else(|| "unknown".to_owned()),
         })
     })
 }
@@ -190,6 +201,21 @@ pub(super) mod tests {
                 "line 9: `accuracy_last_val` is missing",
             ]
         );
+    }
+
+    #[test]
+    fn columns_that_learning_does_not_need_may_be_missing_and_forks_have_other_names() {
+        let older = "net,accuracy_best_val,epsilon\n\"[C(64,3,1), SM(10)]\",0.5,1.0\n";
+        let fork = ",epsilon,net,reward,hard_best_val\n0,1.0,\"[C(64,3,1), SM(10)]\",0.5,51.0\n";
+        let saved = "net;hard_best_val;epsilon;iter_best_val\n[C(64,3,1), SM(10)];0,5;1;\n";
+        for text in [older, fork, saved] {
+            let ReplayRow { best_validation_accuracy, last_validation_accuracy, .. } =
+                read(text).rows[0];
+            let row = &read(text).rows[0];
+            assert_eq!(best_validation_accuracy.value(), 0.5, "{text}");
+            assert_eq!(last_validation_accuracy.value(), 0.5, "{text}");
+            assert_eq!((row.best_step, row.finished, &*row.machine), (0, None, "unknown"));
+        }
     }
 
     #[test]

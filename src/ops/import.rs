@@ -12,7 +12,7 @@ use crate::ops::train::Task;
 use crate::ops::{Experiment, Refusal};
 use crate::regular_file::{self, LARGE};
 use crate::report::QValue;
-use crate::space::Candidate;
+use crate::space::{Candidate, Cost};
 use crate::storage::fs::publish;
 use crate::storage::search_state::Standing;
 use crate::storage::{Event, Knowledge, Row, StorageError};
@@ -70,7 +70,8 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
             keep_q_values(experiment, bytes)?;
         }
         for row in &usable.rows {
-            transaction.push(imported_row(transaction.state(), row, &task))?;
+            let cost = experiment.config().space.cost(&row.architecture);
+            transaction.push(imported_row(transaction.state(), row, cost, &task))?;
         }
         Ok(transaction.state().known.len())
     })?;
@@ -83,7 +84,7 @@ pub fn import(experiment: &Experiment, source: &Path) -> anyhow::Result<Imported
     })
 }
 
-fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
+fn imported_row(knowledge: &Knowledge, row: &ReplayRow, cost: Cost, by: &Task) -> Row {
     let (architecture, epsilon) = (row.architecture.to_string(), row.epsilon.value());
     let (iteration, accuracy) = (knowledge.next_iteration, row.best_validation_accuracy);
     let imported = Row::imported(iteration, epsilon, &architecture, accuracy, row.finished);
@@ -98,7 +99,12 @@ fn imported_row(knowledge: &Knowledge, row: &ReplayRow, by: &Task) -> Row {
             task: Some(by.task.as_str().into()),
             ..imported
         },
-        _ => imported,
+        _ => Row {
+            parameters: Some(cost.parameters),
+            macs: Some(cost.macs),
+            layers: Some(row.architecture.depth() as u32),
+            ..imported
+        },
     }
 }
 

@@ -41,6 +41,9 @@ fn rows_of_the_published_program_are_taken_over_in_order() {
         log.iter().map(|row| (row["iteration"].as_str(), row["event"].as_str())).collect();
     assert_eq!(events, [("1", "imported"), ("2", "imported"), ("3", "reused")]);
     assert_eq!(log[2]["reward"], "0.8");
+    // By the architecture: C(64,3,1) on 3 channels, pooled to 16 x 16, a dense layer to 10.
+    let costs = ["parameters", "macs", "layers"].map(|name| log[0][name].as_str());
+    assert_eq!(costs, ["165642", "1933312", "2"]);
     assert_eq!(
         (log[0]["time"].as_str(), log[1]["time"].as_str()),
         ("", "2016-11-24T15:06:40.500Z")
