@@ -1,11 +1,14 @@
-//! `metaqnn verify` and `metaqnn doctor`: an experiment audited, its surroundings examined.
+//! `metaqnn verify`, `doctor` and `check-trainer`: an experiment audited, its surroundings and its
+//! trainer examined.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{args::SharedDir, exit_code::ExitStatus, printer::Printer};
-use crate::ops::doctor::{self, Health, Party};
+use crate::ops::check_trainer::check_trainer;
+use crate::ops::doctor::{self, Check, Health, Party};
 use crate::ops::verify;
 use crate::storage::{Trust, check_locks_of_mount};
 
@@ -92,9 +95,42 @@ pub struct DoctorArgs {
 
 pub fn doctor(args: DoctorArgs, trust: Trust, printer: &Printer) -> anyhow::Result<ExitStatus> {
     let party = args.peers.map(|size| Party { name: args.party, size, rank: None });
-    let checks = doctor::doctor(args.dir.as_deref(), party, trust)?;
-    for check in &checks {
-        printer.answer(args.json, check, check)?;
+    show(&doctor::doctor(args.dir.as_deref(), party, trust)?, args.json, printer)
+}
+
+/// Have a conversation with a trainer of your own, and say where it departs from the protocol
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    metaqnn check-trainer python3 my_trainer.py\n  \
+    metaqnn check-trainer --config mine.yaml --timeout 600    its `training.command`, its data\n\n\
+    It is asked to train a small network for two epochs, then to stop a long training, and to end \
+    with its stdin; TERM interrupts another training, which is taken up again from its checkpoint \
+    until USR1 comes. Each check is ok, a warning (it works, and costs time) or a failure, with \
+    what to do. Exits 4 after a failure. JSON, one object a check: verdict, check, seen, remedy.")]
+pub struct CheckTrainerArgs {
+    /// Ask for a network of this configuration, with its recipe and data
+    #[arg(long, value_name = "CONFIG")]
+    config: Option<PathBuf>,
+    /// Longest time for an epoch, a stop, an end
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    timeout: u64,
+    /// One JSON object a line
+    #[arg(long)]
+    json: bool,
+    /// The program and its arguments; no shell reads them
+    #[arg(trailing_var_arg = true, required_unless_present = "config", value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+pub fn run_check_trainer(args: &CheckTrainerArgs, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    let patience = Duration::from_secs(args.timeout);
+    show(&check_trainer(&args.command, args.config.as_deref(), patience)?, args.json, printer)
+}
+
+fn show(checks: &[Check], json: bool, printer: &Printer) -> anyhow::Result<ExitStatus> {
+    for check in checks {
+        printer.answer(json, check, check)?;
     }
     let fails = checks.iter().any(|check| check.verdict == Health::Failure);
     Ok(if fails { ExitStatus::Environment } else { ExitStatus::Done })

@@ -2,7 +2,7 @@
 //! operation of `ops`.
 //!
 //! `config` has `init`, `set`, `config` and `completions`; `rounds` has `submit`, `reduce` and
-//! `cancel`; `train` has `run`; `checks` has `verify` and `doctor`; `exchange` has `import` and
+//! `cancel`; `train` has `run`; `checks` has `verify`, `doctor` and `check-trainer`; `exchange` has `import` and
 //! `export`. Results go to stdout, everything else to stderr (`printer`, `progress`).
 
 mod args;
@@ -45,7 +45,7 @@ use printer::Printer;
 #[derive(Debug, Parser)]
 #[command(
     name = "metaqnn",
-    version,
+    version = env!("METAQNN_VERSION"),
     after_help = "Try it:\n  \
         metaqnn run configs/quickstart.yaml          a whole search on this machine\n  \
         metaqnn init configs/cluster.yaml DIR        prepare a search for a cluster\n  \
@@ -82,6 +82,7 @@ enum Command {
     Reduce(rounds::ReduceArgs),
     Verify(checks::VerifyArgs),
     Doctor(checks::DoctorArgs),
+    CheckTrainer(checks::CheckTrainerArgs),
     Finalize(finalize::FinalizeArgs),
     Report(report::ReportArgs),
     Predict(predict::PredictArgs),
@@ -111,6 +112,7 @@ impl Command {
         let done = match self {
             Self::Verify(args) => return checks::verify(args, printer),
             Self::Doctor(args) => return checks::doctor(args, trust, printer),
+            Self::CheckTrainer(args) => return checks::run_check_trainer(&args, printer),
             Self::Import(args) => return exchange::run_import(args, printer),
             Self::Export(args) => exchange::run_export(&args, printer),
             Self::Simulate(args) => simulate::run(&args, given, printer),

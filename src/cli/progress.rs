@@ -21,10 +21,17 @@ pub struct Progress<'a> {
     /// Of a whole training.
     epochs: u32,
     best: Option<f64>,
+    /// Of the epoch whose batches were shown last.
+    tenth: u64,
     /// Every worker reports the end, some before an earlier event of another is read.
     end_is_shown: bool,
     /// Since the last claim: that others train what is left.
     wait_is_shown: bool,
+}
+
+/// Trainers count batches as they like.
+fn percent(batch: u64, of: u64) -> u64 {
+    (100.0 * batch as f64 / of.max(1) as f64) as u64
 }
 
 /// By the epochs of this start but the first, in which the device warms up and a network may fail
@@ -68,6 +75,7 @@ impl<'a> Progress<'a> {
             search,
             workers,
             epochs: 0,
+            tenth: 0,
             best: best.map(|best| best.best_validation_accuracy),
             end_is_shown: false,
             wait_is_shown: false,
@@ -111,6 +119,11 @@ impl<'a> Progress<'a> {
                 let accuracy = accuracy.map_or(String::new(), |found| format!(" {found:.4}"));
                 bar.set_prefix(format!("{left} #{iteration}{accuracy}"));
             }
+            TrainEvent::Batch { batch, of, .. } => {
+                let prefix = bar.prefix();
+                let rest = prefix.split_once(" %").map_or(&*prefix, |(_, rest)| rest);
+                bar.set_prefix(format!(" + {} %{rest}", percent(*batch, *of)));
+            }
             TrainEvent::Recorded { .. } => {
                 if let Some(search) = &self.search {
                     search.inc(1);
@@ -149,6 +162,14 @@ impl<'a> Progress<'a> {
                 let words: Vec<_> = accuracy.into_iter().chain(seconds).collect();
                 let words = if words.is_empty() { "done".to_owned() } else { words.join(", ") };
                 format!("iteration {iteration}, epoch {epoch}/{all}{start}: {words}")
+            }
+            // A tenth of an epoch is news for a log.
+            TrainEvent::Batch { iteration, batch, of } => {
+                let tenth = percent(*batch, *of) / 10;
+                if mem::replace(&mut self.tenth, tenth) == tenth {
+                    return None;
+                }
+                format!("iteration {iteration}: batch {batch} of {of} of the epoch")
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
                 // The reward of a stopped network is what was predicted of it.

@@ -1,5 +1,6 @@
 //! `metaqnn simulate`: what early stopping would have saved, and lost, on recorded curves.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::seed::{Purpose, generator};
 use crate::simulate::{
     CurveOptions, Orders, RuleSetting, SearchScope, SimulationInput, SimulationParams,
     check_target, hyperband_table, score_beside_last_seen, simulate, simulate_hyperband,
-    stopping_table, write_scores, write_trace,
+    stopping_table, write_predictions, write_scores, write_trace,
 };
 
 /// Replay recorded learning curves under the stopping rule: what it would have saved, and lost
@@ -53,7 +54,7 @@ use crate::simulate::{
     The trace has, for each setting and walked network, its stop or its last verdict: delta, \
     top_n, offset, id, stopped, epoch (from 1), predicted, sigma, best (before the offset), \
     stop_probability. Its values are those that the rule compares: losses are negated, after \
-    --log. The scores have regressor, epoch, r_squared, r_squared_standard_error and \
+    --log; so are those of the predictions: id, epoch, predicted, sigma, true. The scores have regressor, epoch, r_squared, r_squared_standard_error and \
     mean_absolute_error on the networks after the burn-in, for the regressor and for the last \
     value seen.")]
 pub struct SimulateArgs {
@@ -66,6 +67,10 @@ pub struct SimulateArgs {
     /// Write what became of each walked network (with `--file-order`)
     #[arg(long, value_name = "FILE.csv")]
     trace: Option<PathBuf>,
+    /// Write what was predicted of each network after the burn-in (of the first order), epoch by
+    /// epoch, beside its true last value
+    #[arg(long, value_name = "FILE.csv")]
+    predictions: Option<PathBuf>,
     /// Write R squared of the regressor at each epoch, and of the last value seen
     #[arg(long, value_name = "FILE.csv")]
     scores: Option<PathBuf>,
@@ -174,7 +179,7 @@ pub fn run(args: &SimulateArgs, given: &ArgMatches, printer: &Printer) -> anyhow
         input.warnings.iter().for_each(|warning| log::warn!("{warning}"));
         let (networks, epochs) = (input.curves.networks(), input.curves.epochs());
         let burn_in = predictor.burn_in;
-        if let Some(file) = args.trace.as_ref().or(args.scores.as_ref())
+        if let Some((_, file)) = args.files().next()
             && (networks <= burn_in || epochs == 1)
         {
             bail!(Refusal::Usage(format!(
@@ -223,19 +228,30 @@ impl SimulateArgs {
     }
 
     fn check_files(&self) -> anyhow::Result<()> {
-        let target = |option, file: &Option<PathBuf>| -> anyhow::Result<_> {
-            let target = file.as_ref().map(|file| check_target(file, &self.inputs)).transpose()?;
-            if target.is_some() && self.inputs.len() > 1 {
+        let target = |option, file: &PathBuf| -> anyhow::Result<_> {
+            let target = check_target(file, &self.inputs)?;
+            if self.inputs.len() > 1 {
                 bail!(Refusal::together(option, "several inputs"));
             }
             Ok(target)
         };
-        let trace = target("--trace", &self.trace)?;
-        let scores = target("--scores", &self.scores)?;
-        if trace.is_some() && trace == scores {
-            bail!(Refusal::together("--trace", "`--scores` of the same file"));
+        let mut taken = BTreeMap::new();
+        for (option, file) in self.files() {
+            if let Some(other) = taken.insert(target(option, file)?, option) {
+                bail!(Refusal::together(other, &format!("`{option}` of the same file")));
+            }
         }
         Ok(())
+    }
+
+    /// To be written, each with its option.
+    fn files(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let files = [
+            ("--trace", &self.trace),
+            ("--scores", &self.scores),
+            ("--predictions", &self.predictions),
+        ];
+        files.into_iter().filter_map(|(option, file)| Some((option, file.as_ref()?)))
     }
 
     /// Options that do nothing, each with what they do not go with. Not left to clap, which waives
@@ -244,15 +260,23 @@ impl SimulateArgs {
         const NONE: &str = "`--scheduler none`";
         const PLAIN: &str = "`--scheduler hyperband`, but with `f-hyperband`";
         let trace = ("--trace", "a scheduler");
+        let predictions = ("--predictions", "a scheduler");
         let top_n = ("--top-n", "a scheduler, where kappa says how many are protected");
         let random = ("--trace", "random orders, but with `--file-order`");
         match self.scheduler {
             HyperbandKind::None if self.file_order => vec![("--eta", NONE), ("--kappa", NONE)],
             HyperbandKind::None => vec![random, ("--eta", NONE), ("--kappa", NONE)],
             HyperbandKind::Hyperband => {
-                vec![trace, top_n, ("--kappa", PLAIN), ("--delta", PLAIN), ("--offset", PLAIN)]
+                vec![
+                    trace,
+                    predictions,
+                    top_n,
+                    ("--kappa", PLAIN),
+                    ("--delta", PLAIN),
+                    ("--offset", PLAIN),
+                ]
             }
-            HyperbandKind::FHyperband => vec![trace, top_n],
+            HyperbandKind::FHyperband => vec![trace, predictions, top_n],
         }
     }
 
@@ -271,17 +295,17 @@ impl SimulateArgs {
         let bar = bar.inspect(|bar| bar.enable_steady_tick(Duration::from_secs(1)));
         let bar = bar.unwrap_or_else(ProgressBar::hidden);
         let on_order = || bar.inc(1);
-        let (objects, table, trace) = if self.scheduler == HyperbandKind::None {
+        let (objects, table, trace, predictions) = if self.scheduler == HyperbandKind::None {
             let simulation = simulate(curves, params, &mut rng(), &on_order);
             let (objects, table) =
                 (objects(&simulation.summaries)?, stopping_table(&simulation.summaries));
-            (objects, table, simulation.trace)
+            (objects, table, simulation.trace, simulation.predictions)
         } else {
             let is_plain = self.scheduler == HyperbandKind::Hyperband;
             let default = if is_plain { Vec::new() } else { vec![1.0 / self.eta as f64] };
             let scheduler = (self.eta, self.kappa.as_ref().unwrap_or(&default).as_slice());
             let summaries = simulate_hyperband(curves, params, scheduler, &mut rng(), &on_order)?;
-            (objects(&summaries)?, hyperband_table(&summaries), Vec::new())
+            (objects(&summaries)?, hyperband_table(&summaries), Vec::new(), Vec::new())
         };
         bar.finish_and_clear();
         let file = (self.inputs.len() > 1).then(|| input.path.display().to_string());
@@ -297,6 +321,9 @@ impl SimulateArgs {
         }
         if let Some(file) = &self.trace {
             write_trace(file, curves, &trace)?;
+        }
+        if let Some(file) = &self.predictions {
+            write_predictions(file, curves, &predictions)?;
         }
         if let Some(file) = &self.scores {
             write_scores(file, &score_beside_last_seen(curves, params, rng)?)?;

@@ -30,6 +30,7 @@ use crate::storage::{Folder, Trust};
     JSON, one progress event a line, distinguished by `event`:\n  \
     claimed     iteration, attempt, epsilon (null for a list), architecture, repeat, epochs\n  \
     epoch       iteration, epoch, start, validation_accuracy, training_loss, seconds\n  \
+    batch       iteration, batch, of: a sign of life within an epoch\n  \
     recorded    iteration, outcome (trained, stopped, failed, out_of_memory), reward, seconds\n  \
     lost        iteration, reason\n  \
     reused, superseded    iteration\n  \

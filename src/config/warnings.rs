@@ -8,7 +8,9 @@ use num_bigint::BigUint;
 use super::ValidConfig;
 use crate::outcome::Accuracy;
 use crate::predictor::{Prediction, PredictorParams, Regressor, n_features};
-use crate::training::{Recipe, Schedule, TrainerKind, default_first_epoch_threshold};
+use crate::training::{
+    Recipe, Schedule, TrainerKind, default_first_epoch_threshold, doubt_of_command,
+};
 
 impl ValidConfig {
     /// Those that need no data.
@@ -19,6 +21,7 @@ impl ValidConfig {
             self.of_first_epoch(),
             self.of_decay(),
             self.of_recording(),
+            self.of_command(),
         ];
         self.of_stopping().into_iter().chain(others.into_iter().flatten()).collect()
     }
@@ -48,6 +51,12 @@ impl ValidConfig {
              test, which asks for more than {threshold:.4} ({remedy}, or take the same number of \
              every class: `data.validation.method: balanced`, with `data.training_images`)"
         ))
+    }
+
+    fn of_command(&self) -> Option<String> {
+        let search_path = std::env::var_os("PATH").unwrap_or_default();
+        let doubt = doubt_of_command(&self.recipe.command, &search_path)?;
+        Some(format!("`training.command`: {doubt}"))
     }
 
     fn of_recording(&self) -> Option<String> {

@@ -276,6 +276,7 @@ impl Searches {
             host: host()?,
             slurm: None,
             end_time: None,
+            device: None,
         };
         let options = TrainOptions { until_done: true, reduce: true, share: 1, round: None };
         let mut ignore = |_| {};

@@ -6,6 +6,7 @@
 //! Used by `cli` and `simulate`.
 
 pub mod benchmark;
+pub mod check_trainer;
 pub mod doctor;
 mod experiment;
 pub mod export;

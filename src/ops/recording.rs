@@ -85,7 +85,7 @@ pub fn written(
     let mut writer = csv::Writer::from_writer(Vec::new());
     for row in log {
         let event = match row.event {
-            Event::Trained => RecordedEvent::Trained,
+            Event::Trained if row.has_full_curve() => RecordedEvent::Trained,
             Event::Failed => RecordedEvent::Failed,
             Event::OutOfMemory => RecordedEvent::OutOfMemory,
             _ => continue,
@@ -116,6 +116,6 @@ pub fn written(
             writer.serialize(row_of(epoch))?;
         }
     }
-    let stopped = log.iter().filter(|row| row.event == Event::Stopped).count();
+    let stopped = log.iter().filter(|row| row.has_cut_curve()).count();
     Ok((writer.into_inner().expect("written to memory"), stopped))
 }

@@ -35,6 +35,9 @@ pub struct CurveOptions {
     /// Take the logarithm of the curves: for losses that can diverge
     #[arg(long)]
     pub log: bool,
+    /// Leave out networks whose curves or features are not whole: empty cells, NA, nan, short rows
+    #[arg(long)]
+    pub skip_incomplete: bool,
 }
 
 impl CurveOptions {
@@ -92,10 +95,16 @@ impl CurvesFile {
     fn recording(&self, options: &CurveOptions) -> anyhow::Result<Recording> {
         let (prefix, epochs) = find_curve(&self.header, options.curve.as_deref())?;
         let columns = self.header.len();
-        if let Some(row) = self.rows.iter().find(|row| row.len() != columns) {
+        let is_other = |row: &&ByteRecord| match options.skip_incomplete {
+            true => row.len() > columns,
+            false => row.len() != columns,
+        };
+        if let Some(row) = self.rows.iter().find(is_other) {
             let (line, cells) = (line(row), row.len());
             let problem = format!("line {line} has {cells} cells where the header has {columns}");
-            bail!(Refusal::Damage(problem));
+            let remedy =
+                if cells < columns { " (`--skip-incomplete` leaves such rows out)" } else { "" };
+            bail!(Refusal::Damage(problem + remedy));
         }
         ensure!(!self.rows.is_empty(), Refusal::Damage("no networks".to_owned()));
         let (features, left_out) = match &options.features {
@@ -104,7 +113,14 @@ impl CurvesFile {
                 .filter(|place| !epochs.contains(place))
                 .partition(|&place| self.is_numeric(place)),
         };
-        let network = |row: &ByteRecord| {
+        let is_whole = |row: &&ByteRecord| {
+            let mut cells = epochs.iter().chain(&features).map(|&place| cell(row, place));
+            !options.skip_incomplete || !cells.any(is_missing)
+        };
+        let rows: Vec<_> = self.rows.iter().filter(is_whole).collect();
+        ensure!(!rows.is_empty(), Refusal::Damage("no network has a whole curve".to_owned()));
+        let left_out_rows = self.rows.len() - rows.len();
+        let network = |row: &&ByteRecord| {
             let refused = |error| Refusal::Damage(format!("line {}: {error}", line(row)));
             let features = Features::try_from(self.numbers(row, &features)?).map_err(refused)?;
             let values = self.numbers(row, &epochs)?;
@@ -115,7 +131,13 @@ impl CurvesFile {
             places.iter().map(|&place| &*self.header[place]).collect::<Vec<_>>().join(", ")
         };
         let used = if features.is_empty() { "none".to_owned() } else { names(&features) };
-        let mut read_as = format!("curve `{prefix}`, features: {used}");
+        let every = match &epochs_of(&self.header, &prefix)[..] {
+            [first, second, ..] if second - first > 1 => {
+                format!(", one of {} epochs", second - first)
+            }
+            _ => String::new(),
+        };
+        let mut read_as = format!("curve `{prefix}`{every}, features: {used}");
         if !left_out.is_empty() {
             read_as += &format!("; left out, since not all numbers: {}", names(&left_out));
         }
@@ -128,32 +150,80 @@ impl CurvesFile {
              start of: {} (name the features with `--features`)",
             others.keys().copied().collect::<Vec<_>>().join(", ")
         );
-        Ok(Recording {
-            networks: self.rows.iter().map(network).collect::<Result<_, Refusal>>()?,
-            read_as,
-            warnings: if others.is_empty() { Vec::new() } else { vec![warning] },
-        })
+        let mut warnings = if others.is_empty() { Vec::new() } else { vec![warning] };
+        if left_out_rows > 0 {
+            warnings.push(format!(
+                "{left_out_rows} of {} networks are left out: their curves are not whole, so that \
+                 poor ones may be rarer here than in a search",
+                self.rows.len()
+            ));
+        }
+        let networks: Vec<_> = rows.iter().map(network).collect::<Result<_, Refusal>>()?;
+        warnings.extend(doubt_of_direction(&prefix, &networks, options));
+        Ok(Recording { networks, read_as, warnings })
     }
 
     /// Not all cells may be empty; an empty one among numbers is refused later, by its line.
     fn is_numeric(&self, place: usize) -> bool {
-        let mut cells = self.rows.iter().map(|row| row[place].trim_ascii());
+        let mut cells = self.rows.iter().map(|row| cell(row, place));
         cells.clone().any(|cell| !cell.is_empty())
             && cells.all(|cell| cell.is_empty() || number(cell).is_some())
     }
 
     fn numbers(&self, row: &ByteRecord, places: &[usize]) -> Result<Vec<f64>, Refusal> {
-        let cell = |&place: &usize| {
+        let read = |&place: &usize| {
             number(&row[place]).filter(|number| number.is_finite()).ok_or_else(|| {
                 let (line, column) = (line(row), &self.header[place]);
                 let value = shown(&String::from_utf8_lossy(&row[place]));
                 Refusal::Damage(format!(
-                    "line {line}, column `{column}` is `{value}` (must be a finite number)"
+                    "line {line}, column `{column}` is `{value}` (must be a finite number{})",
+                    if is_missing(cell(row, place)) {
+                        "; `--skip-incomplete` leaves such rows out"
+                    } else {
+                        ""
+                    }
                 ))
             })
         };
-        places.iter().map(cell).collect()
+        places.iter().map(read).collect()
     }
+}
+
+/// Nothing, where a row is short.
+fn cell(row: &ByteRecord, place: usize) -> &[u8] {
+    row.get(place).unwrap_or_default().trim_ascii()
+}
+
+fn is_missing(cell: &[u8]) -> bool {
+    const WORDS: [&str; 8] = ["", "na", "n/a", "nan", "null", "none", "-", "?"];
+    WORDS.iter().any(|word| cell.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+/// Says so where names or curves look as if they were taken the wrong way round.
+fn doubt_of_direction(
+    prefix: &str,
+    networks: &[(String, Example)],
+    options: &CurveOptions,
+) -> Option<String> {
+    const LOSSES: [&str; 8] = ["loss", "err", "nll", "perplexity", "ppl", "mse", "mae", "rmse"];
+    let name = prefix.to_lowercase();
+    let is_loss = !options.loss && LOSSES.iter().any(|word| name.contains(word));
+    // As they are compared: higher is better.
+    let is_worse =
+        |(_, example): &&(String, Example)| example.curve.last() < example.curve.values()[0];
+    let worse = networks.iter().filter(is_worse).count();
+    if !is_loss && 3 * worse <= 2 * networks.len() {
+        return None;
+    }
+    let (taken, remedy) = match options.loss {
+        true => ("lower", "leave `--loss` out where higher is better"),
+        false => ("higher", "`--loss` where lower is better"),
+    };
+    Some(format!(
+        "{taken} values of the curve `{prefix}` are taken for better, and {worse} of {} networks \
+         end with worse ones than they begin with ({remedy})",
+        networks.len()
+    ))
 }
 
 /// `nan` and `inf` are numbers.
@@ -169,15 +239,6 @@ const FEWEST: usize = 2;
 
 /// Returns the prefix of the curve's columns, and their places in the order of the epochs.
 fn find_curve(header: &[String], wanted: Option<&str>) -> Result<(String, Vec<usize>), Refusal> {
-    if let [only] = header
-        && only.contains([';', '\t'])
-    {
-        return Err(Refusal::Usage(format!(
-            "its header is one column, `{}` (separate columns by commas, and write decimals \
-             with a full stop)",
-            shown(only)
-        )));
-    }
     let mut groups = groups(header);
     let listed = |groups: &BTreeMap<&str, Group>| {
         groups.keys().map(|prefix| format!("`{prefix}`")).collect::<Vec<_>>().join(", ")
@@ -247,14 +308,23 @@ fn numbered(name: &str) -> Option<(&str, u32)> {
     Some((prefix, name[prefix.len()..].parse().ok()?))
 }
 
-/// How sorted numbers do not go up from 0 or 1 one by one.
+/// The numbers of a curve's columns, which are sorted.
+fn epochs_of(header: &[String], prefix: &str) -> Vec<u32> {
+    groups(header).remove(prefix).unwrap_or_default().into_iter().map(|(epoch, _)| epoch).collect()
+}
+
+/// How sorted numbers do not go up one by one from 0 or 1, or by k from at most k.
 fn gap(group: &[(u32, usize)]) -> Option<String> {
     let first = group[0].0;
-    if first > 1 {
-        return Some(format!("begin with number {first} (must be 0 or 1)"));
-    }
     let numbers = group.iter().map(|(number, _)| *number);
-    let (due, number) = (first..).zip(numbers).find(|(due, number)| due != number)?;
+    // Two columns show no step.
+    let steps = numbers.clone().zip(numbers.clone().skip(1)).map(|(one, next)| next - one);
+    let step = if group.len() < 3 { 1 } else { steps.min().unwrap_or(1).max(1) };
+    if first > step {
+        return Some(format!("begin with number {first} (must be 0 or {step})"));
+    }
+    let due = (0..).map(|place| first + place * step);
+    let (number, due) = numbers.zip(due).find(|(number, due)| number != due)?;
     Some(match number < due {
         true => format!("have number {number} twice"),
         false => format!("lack number {due}"),
@@ -364,6 +434,50 @@ mod tests {
         assert_eq!(find(text, Some("loss_")), Ok(("loss_".into(), vec![3, 4])));
         assert!(find(text, Some("y")).unwrap_err().contains("`acc_`, `loss_`"));
         assert!(find("id,a,b", None).is_err() && find("id", None).is_err());
+    }
+
+    #[test]
+    fn every_kth_epoch_is_a_curve_and_said_so() {
+        for header in ["y5,y10,y15", "y0,y5,y10", "y1,y6,y11"] {
+            let found = read(&format!("id,{header}\na,0.1,0.2,0.3\n")).unwrap();
+            assert_eq!(found.read_as, "curve `y`, one of 5 epochs, features: none");
+        }
+        assert!(find("id,y5,y10,y20", None).unwrap_err().contains("lack number 15"));
+        assert!(find("id,y6,y8,y10", None).unwrap_err().contains("must be 0 or 2"));
+    }
+
+    #[test]
+    fn networks_that_are_not_whole_are_left_out_on_request() {
+        let text =
+            "id,f,y1,y2\na,1,0.1,0.2\nb,1,0.1,\nc,1,NA,0.2\nd,1,0.1\ne,,0.1,nan\nf,2,0.3,0.4\n";
+        let refused = read("id,y1,y2\na,0.1,NA\n").unwrap_err();
+        assert!(refused.ends_with("a finite number; `--skip-incomplete` leaves such rows out)"));
+        let options = CurveOptions { skip_incomplete: true, ..CurveOptions::default() };
+        let found = read_by(text.as_bytes(), &options).unwrap();
+        let ids: Vec<_> = found.networks.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["a", "f"]);
+        assert!(found.warnings[0].starts_with("4 of 6 networks are left out"), "{found:?}");
+        assert!(read_by(b"id,y1,y2\na,0.1,x\n", &options).unwrap_err().contains("is `x`"));
+        assert!(read_by(b"id,y1,y2\na,0.1,\n", &options).unwrap_err().contains("whole curve"));
+        assert!(read_by(b"id,y1,y2\na,0,1,2\n", &options).unwrap_err().contains("has 4 cells"));
+    }
+
+    #[test]
+    fn a_curve_taken_the_wrong_way_round_is_told() {
+        let warnings = |text: &str, loss| {
+            let options = CurveOptions { loss, ..CurveOptions::default() };
+            read_by(text.as_bytes(), &options).unwrap().warnings
+        };
+        let falls = |name: &str| format!("id,{name}1,{name}2\na,2,1\nb,3,1\nc,3,2\n");
+        for text in [falls("val_loss_"), falls("y")] {
+            assert!(warnings(&text, false)[0].contains("`--loss` where lower is better"), "{text}");
+            assert_eq!(warnings(&text, true), [] as [&str; 0], "{text}");
+        }
+        let rises = falls("acc_").replace("2,1", "1,2").replace("3,1", "1,3").replace("3,2", "2,3");
+        assert_eq!(warnings(&rises, false), [] as [&str; 0]);
+        assert!(warnings(&rises, true)[0].contains("leave `--loss` out"));
+        let name = falls("Test_Error_").replace("2,1", "1,2").replace("3,1", "1,3");
+        assert!(warnings(&name, false)[0].contains("higher values of the curve"));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use super::curves_file::{CurveOptions, Recording, read_recorded};
 use super::simulation::EpochScore;
-use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
+use super::walk::{Predictions, RecordedCurves, RuleSetting, WalkedNetwork};
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::example;
 use crate::ops::{Experiment, Refusal};
-use crate::predictor::Example;
+use crate::predictor::{Example, Prediction};
+use crate::storage::Row;
 use crate::storage::fs::publish;
-use crate::storage::{Event, Row};
 use crate::training::TrainerKind;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -56,7 +56,7 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recordin
     if experiment.config().recipe.trainer == TrainerKind::Synthetic {
         warnings.push("the accuracies are made up (trainer `synthetic`)".to_owned());
     }
-    let stopped = rows.iter().filter(|row| row.event == Event::Stopped).count();
+    let stopped = rows.iter().filter(|row| row.has_cut_curve()).count();
     if stopped > 0 {
         warnings.push(format!(
             "{stopped} networks were stopped and have no whole curve to replay, so that poor ones \
@@ -70,7 +70,7 @@ fn of_experiment(path: &Path, options: &CurveOptions) -> anyhow::Result<Recordin
         let curve = curve.with_context(|| format!("iteration {id}"))?;
         Ok((id, Example { features, curve }))
     };
-    let trained = rows.iter().filter(|row| row.event == Event::Trained);
+    let trained = rows.iter().filter(|row| row.has_full_curve());
     let networks = trained.map(named).collect::<anyhow::Result<_>>()?;
     let read_as =
         "curve `validation_accuracy`, features: log10(parameters), layers, log10(learning_rate)";
@@ -113,6 +113,20 @@ pub fn write_trace(
         (*setting, &curves.ids[network], judged)
     };
     write_csv(path, TRACE, trace.iter().map(row))
+}
+
+pub fn write_predictions(
+    path: &Path,
+    curves: &RecordedCurves,
+    predictions: &[(usize, Predictions)],
+) -> anyhow::Result<()> {
+    let rows = predictions.iter().flat_map(|(network, of)| {
+        (1..).zip(of).filter_map(|(epoch, prediction): (u32, _)| {
+            let Prediction { mean, sigma } = (*prediction)?;
+            Some((&curves.ids[*network], epoch, mean, sigma, curves.last(*network)))
+        })
+    });
+    write_csv(path, "id,epoch,predicted,sigma,true\n", rows)
 }
 
 pub fn write_scores(path: &Path, scores: &[EpochScore]) -> anyhow::Result<()> {

@@ -14,7 +14,7 @@ mod summary;
 mod walk;
 
 pub use curves_file::{CurveOptions, read_recorded};
-pub use files::{SimulationInput, check_target, write_scores, write_trace};
+pub use files::{SimulationInput, check_target, write_predictions, write_scores, write_trace};
 pub use hyperband::simulate_hyperband;
 pub use simulation::{
     EpochScore, SearchScope, SimulationParams, score_beside_last_seen, score_regressor, simulate,

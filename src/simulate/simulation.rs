@@ -3,6 +3,7 @@
 //! As in section 4.1 of the paper: the first networks of an order are trained to the end and cost
 //! their full price; the predictor is fitted to them once; the rest is walked in order.
 
+use itertools::Itertools;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
@@ -42,6 +43,8 @@ pub struct Simulation {
     pub summaries: Vec<SettingSummary>,
     /// Setting by setting, in the order of the file; empty with random orders.
     pub trace: Vec<(RuleSetting, WalkedNetwork)>,
+    /// Of each network after the burn-in of the first order.
+    pub predictions: Vec<(usize, Predictions)>,
 }
 
 /// `on_order` is called after each order, from any thread. The result does not depend on the number
@@ -54,7 +57,7 @@ pub fn simulate(
 ) -> Simulation {
     let grid = &params.settings;
     let is_traced = params.orders == Orders::File;
-    let walk_order = |burn_in: &[usize], walked: &[usize], chosen: &[Hyperparameters]| {
+    let walk_order = |order, burn_in: &[usize], walked: &[usize], chosen: &[Hyperparameters]| {
         let examples = recorded.shortened(burn_in, recorded.epochs());
         let predictor = FittedPredictor::fit_with(examples, chosen, params.scaling);
         let predict = |&network: &usize| {
@@ -67,10 +70,13 @@ pub fn simulate(
         let walks: Vec<_> = grid.iter().map(walk).collect();
         let results: Vec<_> = walks.iter().map(|walk| OrderResult::of(recorded, walk)).collect();
         on_order();
-        (results, if is_traced { walks } else { Vec::new() })
+        let walks = if is_traced { walks } else { Vec::new() };
+        let predictions = if order == 0 { predictions } else { Vec::new() };
+        (results, walks, walked.iter().copied().zip(predictions).collect::<Vec<_>>())
     };
     let of_orders = over_orders(recorded, params, rng, walk_order);
-    let (results, walks): (Vec<_>, Vec<_>) = of_orders.into_iter().unzip();
+    let (results, walks, predictions): (Vec<_>, Vec<_>, Vec<_>) =
+        of_orders.into_iter().multiunzip();
     let summarise = |(at, &setting): (usize, &RuleSetting)| {
         let of_setting: Vec<&OrderResult> = results.iter().map(|of_order| &of_order[at]).collect();
         SettingSummary::of(setting, &of_setting)
@@ -81,16 +87,17 @@ pub fn simulate(
     Simulation {
         summaries: grid.iter().enumerate().map(summarise).collect(),
         trace: grid.iter().zip(walks.into_iter().flatten()).flat_map(rows).collect(),
+        predictions: predictions.into_iter().flatten().collect(),
     }
 }
 
-/// What `of` makes of each order: of its burn-in, the networks after it, and the hyperparameters
+/// What `of` makes of each order: of its number, its burn-in, the networks after it, and the hyperparameters
 /// for each epoch, none where no network is left.
 fn over_orders<T: Send>(
     recorded: &RecordedCurves,
     params: &SimulationParams,
     rng: &mut impl Rng,
-    of: impl Fn(&[usize], &[usize], &[Hyperparameters]) -> T + Sync,
+    of: impl Fn(usize, &[usize], &[usize], &[Hyperparameters]) -> T + Sync,
 ) -> Vec<T> {
     let orders = params.orders.draw(recorded.networks(), rng);
     let burn_in = params.predictor.burn_in.min(recorded.networks());
@@ -102,11 +109,11 @@ fn over_orders<T: Send>(
         search::hyperparameters(&examples, &params.predictor, &mut generator.clone())
     };
     let once = (params.search == SearchScope::Once).then(|| choose(&orders[0]));
-    let of_order = |drawn: &(Vec<usize>, ChaCha8Rng)| {
+    let of_order = |(order, drawn): (usize, &(Vec<usize>, ChaCha8Rng))| {
         let (burn_in, others) = drawn.0.split_at(burn_in);
-        of(burn_in, others, &once.clone().unwrap_or_else(|| choose(drawn)))
+        of(order, burn_in, others, &once.clone().unwrap_or_else(|| choose(drawn)))
     };
-    orders.par_iter().map(of_order).collect()
+    orders.par_iter().enumerate().map(of_order).collect()
 }
 
 /// Means over the orders, on the networks after the burn-in.
@@ -147,7 +154,7 @@ pub fn score_regressor(
     if recorded.networks() <= params.predictor.burn_in {
         return Vec::new();
     }
-    let score_order = |burn_in: &[usize], others: &[usize], chosen: &[Hyperparameters]| {
+    let score_order = |_, burn_in: &[usize], others: &[usize], chosen: &[Hyperparameters]| {
         let [training, unseen] =
             [burn_in, others].map(|part| recorded.shortened(part, recorded.epochs()));
         let score = |(at, chosen): (usize, &Hyperparameters)| {

@@ -96,7 +96,7 @@ impl RuleSetting {
 }
 
 /// At each epoch but the last; none without a predictor.
-pub(super) type Predictions = Vec<Option<Prediction>>;
+pub type Predictions = Vec<Option<Prediction>>;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct WalkedNetwork {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use itertools::Itertools;
 use metaqnn::regular_file::{self, SMALL};
+use metaqnn::training::protocol::THE_CPU;
 use metaqnn::training::{self, Precision};
 use tch::Cuda;
 
@@ -39,7 +40,7 @@ pub fn choose_device(
 pub fn describe(device: tch::Device) -> String {
     if device == tch::Device::Cpu {
         let kind = kind(&["/proc/cpuinfo".into()], "model name");
-        return format!("the CPU ({kind}{} threads)", tch::get_num_threads());
+        return format!("{THE_CPU} ({kind}{} threads)", tch::get_num_threads());
     }
     let folder = Path::new("/proc/driver/nvidia/gpus");
     let numbers = regular_file::names(folder).unwrap_or_default().into_iter();

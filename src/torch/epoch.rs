@@ -17,7 +17,8 @@ use super::parameters::Accumulation;
 /// epoch. (With fewer images than a batch there is one step, with all.) All is drawn from
 /// libtorch's generator, which the caller seeds. `micro_batch` shrinks when memory is short, and
 /// stays so for the epochs to come. Loss and accuracy are those while training, dropout and label
-/// smoothing included.
+/// smoothing included. `before_step` gets the number of steps begun, and of all; on a GPU these run
+/// a little ahead of what is computed.
 pub fn train_epoch(
     network: &mut Network,
     optimizer: &mut Optimizer,
@@ -25,13 +26,14 @@ pub fn train_epoch(
     recipe: &ValidRecipe,
     learning_rate: f64,
     micro_batch: &mut i64,
-    interruption: &mut dyn FnMut() -> ControlFlow<Answer>,
+    before_step: &mut dyn FnMut(i64, i64) -> Result<ControlFlow<Answer>, TorchError>,
 ) -> Result<ControlFlow<Answer, Classified>, TorchError> {
     let batch_size = i64::from(recipe.batch_size).min(data.training.count());
     let order = data.random_order()?;
     let mut tally = Tally::new(data.device())?;
-    for step in 0..data.training.count() / batch_size {
-        if let ControlFlow::Break(answer) = interruption() {
+    let steps = data.training.count() / batch_size;
+    for step in 0..steps {
+        if let ControlFlow::Break(answer) = before_step(step, steps)? {
             return Ok(ControlFlow::Break(answer));
         }
         let indices = order.f_narrow(0, step * batch_size, batch_size)?;

@@ -1,7 +1,7 @@
 //! The training loop: starts and epochs, evaluation, checkpoints, reports.
 
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metaqnn::seed::{self, Purpose};
 use metaqnn::training::protocol::{Message, Request};
@@ -21,6 +21,9 @@ use super::optimizer::Optimizer;
 use super::plan::Plan;
 use super::restart::TrainingState;
 use super::weights;
+
+/// How often at most a sign of life is sent within an epoch.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 
 pub trait Listener {
     fn send(&mut self, message: &Message) -> Result<(), TorchError>;
@@ -76,6 +79,7 @@ pub fn fit(
         }
         seed_libtorch(request, Purpose::Epoch, u64::from(start) << 32 | u64::from(epoch));
         let fitted = progress.micro_batch;
+        let mut sign_of_life = began;
         let end = train_epoch(
             &mut network,
             &mut optimizer,
@@ -83,7 +87,13 @@ pub fn fit(
             recipe,
             recipe.learning_rate(start, epoch),
             &mut progress.micro_batch,
-            &mut || listener.interruption(),
+            &mut |step, steps| {
+                if sign_of_life.elapsed() >= SIGN_OF_LIFE {
+                    sign_of_life = Instant::now();
+                    listener.send(&Message::Batch { batch: step as u64, of: steps as u64 })?;
+                }
+                Ok(listener.interruption())
+            },
         )?;
         if progress.micro_batch < fitted {
             listener.notice(&format!(

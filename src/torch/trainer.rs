@@ -165,7 +165,7 @@ pub mod tests {
         let mut messages = Vec::new();
         let departure = run(Inbox::new(receiver), &mut messages);
         let text = String::from_utf8(messages).unwrap();
-        (departure, text.lines().map(|line| Message::parse(line).unwrap()).collect())
+        (departure, text.lines().map(|line| Message::parse(line.as_bytes()).unwrap()).collect())
     }
 
     #[test]

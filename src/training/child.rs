@@ -71,6 +71,11 @@ impl ChildProcess {
     ) -> Result<Self, TrainingError> {
         let mut started = Command::new(&command.program);
         started.args(&command.arguments).stdin(Stdio::piped());
+        // So that it prints 0.5, not 0,5. `LC_ALL` is stronger; of it the encoding counts.
+        started.env("LC_NUMERIC", "C");
+        if let Some(all) = env::var_os("LC_ALL") {
+            started.env_remove("LC_ALL").env("LC_CTYPE", all);
+        }
         if env::var_os("OMP_NUM_THREADS").is_none() {
             started.env("OMP_NUM_THREADS", threads.to_string());
         }
@@ -143,7 +148,7 @@ impl ChildProcess {
     }
 
     /// Does not wait until the child reads it.
-    pub(super) fn write_line(&self, message: &impl Serialize) {
+    pub(crate) fn write_line(&self, message: &impl Serialize) {
         let line = serde_json::to_string(message).expect("a message has only plain fields");
         let stdin = self.stdin.as_ref().expect("stdin is open until the child is dropped");
         // A thread that has ended has set `stdin_closed`.
@@ -195,7 +200,7 @@ impl ChildProcess {
     }
 
     /// Returns how it ended, if it has. What it left running in its group is killed.
-    pub(super) fn exit(&mut self) -> Option<ExitStatus> {
+    pub(crate) fn exit(&mut self) -> Option<ExitStatus> {
         // Not reaped yet, as [`Child::try_wait`] does: its number belongs to its group until it is
         // waited for, so no other process is hit.
         let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -227,6 +232,12 @@ impl ChildProcess {
         Pid::from_child(&self.child)
     }
 
+    /// Closes its stdin; returns whether it ends within so long.
+    pub(crate) fn ends_with_stdin(&mut self, timeout: Duration) -> bool {
+        self.stdin = None;
+        self.exits_within(timeout)
+    }
+
     /// Discards its output.
     fn exits_within(&mut self, timeout: Duration) -> bool {
         let end = Instant::now() + timeout;
@@ -242,8 +253,7 @@ impl ChildProcess {
 
 impl Drop for ChildProcess {
     fn drop(&mut self) {
-        self.stdin = None;
-        if self.exits_within(self.timeouts.farewell) {
+        if self.ends_with_stdin(self.timeouts.farewell) {
             return;
         }
         self.signal(Signal::Terminate);

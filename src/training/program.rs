@@ -7,21 +7,19 @@ use std::ops::ControlFlow;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::str;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Deserialize;
 use signal_hook::consts::{SIGTERM, SIGUSR1};
 
 use super::child::{ChildCommand, ChildProcess, Output};
-use super::protocol::{EpochReport, LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
+use super::protocol::{LONGEST_LINE, Message, Request, Stop, TRY_AGAIN};
 use super::recipe::{Recipe, TrainerKind};
 use super::recorded::{RecordedTrainer, RecordedTrainings};
 use super::stderr_tail::readable;
 use super::synthetic::SyntheticTrainer;
 use super::timeouts::{Awaited, Deadline, Timeouts};
-use super::trainer::{Interrupt, TICK, Trainer, TrainingEnd, TrainingError};
+use super::trainer::{Interrupt, Report, TICK, Trainer, TrainingEnd, TrainingError};
 
 /// Returns the trainer that the recipe of `rehearsal` (a request of 0 epochs) asks for, ready to
 /// train here, and where it trains, if it says so. The signals of `interrupt` end a training.
@@ -55,7 +53,7 @@ type Ending = Result<TrainingEnd, TrainingError>;
 /// The program is started at the first request and lives on for the next ones. It is ended when the
 /// trainer is dropped, and after every training that went wrong. One that has ended between two
 /// requests is started again, even where that is only seen when it does not answer.
-pub(super) struct ProgramTrainer {
+pub(crate) struct ProgramTrainer {
     command: ChildCommand,
     interrupt: Interrupt,
     timeouts: Timeouts,
@@ -64,7 +62,7 @@ pub(super) struct ProgramTrainer {
 
 impl ProgramTrainer {
     /// That of a recipe; none where its trainer is no program.
-    pub(super) fn of(recipe: &Recipe, interrupt: Interrupt) -> Result<Option<Self>, TrainingError> {
+    pub fn of(recipe: &Recipe, interrupt: Interrupt) -> Result<Option<Self>, TrainingError> {
         Ok(Some(match recipe.trainer {
             TrainerKind::Synthetic | TrainerKind::Recorded => return Ok(None),
             TrainerKind::Torch => {
@@ -93,7 +91,7 @@ impl ProgramTrainer {
     }
 
     /// As in a shell, a program without `/` is looked up in `PATH` when it is started.
-    fn given(command: &[String], interrupt: Interrupt) -> Self {
+    pub fn given(command: &[String], interrupt: Interrupt) -> Self {
         let (program, arguments) = command.split_first().expect("a checked command has a program");
         let arguments = arguments.iter().map(Into::into).collect();
         Self::new(ChildCommand { program: program.into(), arguments }, interrupt)
@@ -103,8 +101,15 @@ impl ProgramTrainer {
         Self { command, interrupt, timeouts: Timeouts::default(), idle: None }
     }
 
-    pub(super) fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
+    pub fn start(&self, threads: u32) -> Result<ChildProcess, TrainingError> {
         ChildProcess::trainer(&self.command, threads, self.timeouts)
+    }
+
+    /// Waits no longer than that for anything but the next line.
+    pub fn within(mut self, most: Duration) -> Self {
+        let Timeouts { terminate, time_nearly_up, closed, .. } = &mut self.timeouts;
+        [terminate, time_nearly_up, closed].into_iter().for_each(|it| *it = most.min(*it));
+        self
     }
 
     fn rehearse(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
@@ -131,11 +136,11 @@ impl ProgramTrainer {
     }
 
     /// Reads the answer to a request.
-    pub(super) fn converse(
+    pub fn converse(
         &self,
         process: &mut ChildProcess,
         dialogue: &mut Dialogue,
-        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+        on_report: &mut dyn FnMut(Report) -> ControlFlow<()>,
     ) -> Ending {
         let mut deadline = Deadline::new(dialogue.request.recipe.silence_limit, self.timeouts);
         loop {
@@ -151,13 +156,19 @@ impl ProgramTrainer {
             match process.read(TICK) {
                 Output::Line(line) => {
                     match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
-                        Some(Message::Epoch(report)) if on_epoch(&report).is_break() => {
-                            dialogue.lines_after_stop = Some(0);
-                            process.write_line(&Stop { stop: true });
-                            deadline.wait_for(Awaited::EndOfTraining);
+                        Some(Message::Epoch(report)) => {
+                            if on_report(Report::Epoch(&report)).is_break() {
+                                dialogue.lines_after_stop = Some(0);
+                                process.write_line(&Stop { stop: true });
+                                deadline.wait_for(Awaited::EndOfTraining);
+                            }
                         }
-                        Some(Message::Epoch(_)) | None => {}
+                        Some(Message::Batch { batch, of }) => {
+                            let _ = on_report(Report::Batch { batch, of });
+                        }
+                        None => {}
                         Some(Message::Done { .. }) => return Ok(TrainingEnd::Done),
+                        Some(Message::EndedItself) => return Ok(TrainingEnd::EndedItself),
                         Some(Message::Failed(reason)) => {
                             return Ok(TrainingEnd::Failed { reason });
                         }
@@ -180,7 +191,7 @@ impl ProgramTrainer {
                 Output::Overlong(line) => {
                     return Err(broken(format!("a line longer than {LONGEST_LINE} bytes"), &line));
                 }
-                Output::Exited(status) => return self.exited(process, status, &deadline),
+                Output::Exited(status) => return self.exited(process, status, &deadline, dialogue),
                 Output::Closed => {
                     deadline.wait_for(Awaited::ExitAfterClosing("stdout"));
                 }
@@ -189,19 +200,30 @@ impl ProgramTrainer {
             if deadline.has_passed() {
                 // Its exit is the reason, though a child of it keeps the pipes open.
                 return match process.exit() {
-                    Some(status) => self.exited(process, status, &deadline),
+                    Some(status) => self.exited(process, status, &deadline, dialogue),
                     None => deadline.outcome(),
                 };
             }
         }
     }
 
-    fn exited(&self, process: &ChildProcess, status: ExitStatus, deadline: &Deadline) -> Ending {
+    fn exited(
+        &self,
+        process: &ChildProcess,
+        status: ExitStatus,
+        deadline: &Deadline,
+        dialogue: &Dialogue,
+    ) -> Ending {
         let is_asked = matches!(deadline.awaited, Awaited::ExitAfter(_));
         if is_asked || self.shares_signal(status) {
             return Ok(TrainingEnd::Interrupted);
         }
-        Err(TrainingError::Crashed { status, stderr: process.last_stderr_line() })
+        let of = dialogue.request.epochs;
+        let place = match dialogue.last {
+            Some((_, epoch)) => format!("after epoch {epoch} of {of}"),
+            None => "before the first epoch".to_owned(),
+        };
+        Err(TrainingError::Crashed { status, place, stderr: process.last_stderr_line() })
     }
 
     /// Whether the program ended by a signal that this process gets too, maybe a little later.
@@ -219,7 +241,7 @@ impl Trainer for ProgramTrainer {
         &mut self,
         request: &Request,
         log: &Path,
-        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+        on_report: &mut dyn FnMut(Report) -> ControlFlow<()>,
     ) -> Ending {
         if self.interrupt.signal().is_some() {
             return Ok(TrainingEnd::Interrupted);
@@ -230,7 +252,7 @@ impl Trainer for ProgramTrainer {
         process.log_to(log);
         process.write_line(request);
         let mut dialogue = Dialogue::new(request);
-        let mut ending = self.converse(&mut process, &mut dialogue, on_epoch);
+        let mut ending = self.converse(&mut process, &mut dialogue, on_report);
         let has_ended =
             matches!(ending, Err(TrainingError::Crashed { .. } | TrainingError::ClosedPipe { .. }));
         if was_waiting && has_ended && dialogue.last.is_none() {
@@ -239,7 +261,7 @@ impl Trainer for ProgramTrainer {
             process = self.start(request.threads)?;
             process.log_to(log);
             process.write_line(request);
-            ending = self.converse(&mut process, &mut dialogue, on_epoch);
+            ending = self.converse(&mut process, &mut dialogue, on_report);
         }
         match ending {
             Ok(TrainingEnd::Interrupted) | Err(_) => process.kill(),
@@ -261,10 +283,12 @@ fn broken(problem: String, line: &[u8]) -> TrainingError {
 }
 
 /// Which line may come next, by the request and the lines before.
-pub(super) struct Dialogue<'a> {
+pub(crate) struct Dialogue<'a> {
     request: &'a Request,
     /// Start and epoch of the last report.
-    last: Option<(u32, u32)>,
+    pub last: Option<(u32, u32)>,
+    /// The last sign of life since then.
+    batch: Option<u64>,
     /// Lines since the trainer was asked to stop; none before. From then on, whatever ends the
     /// training, it is stopped.
     lines_after_stop: Option<u32>,
@@ -273,8 +297,8 @@ pub(super) struct Dialogue<'a> {
 }
 
 impl<'a> Dialogue<'a> {
-    pub(super) const fn new(request: &'a Request) -> Self {
-        Self { request, last: None, lines_after_stop: None, device: None }
+    pub const fn new(request: &'a Request) -> Self {
+        Self { request, last: None, batch: None, lines_after_stop: None, device: None }
     }
 
     const fn is_stopped(&self) -> bool {
@@ -283,16 +307,26 @@ impl<'a> Dialogue<'a> {
 
     /// Returns no message for an epoch that was on its way when the trainer was asked to stop.
     fn take(&mut self, line: &[u8]) -> Result<Option<Message>, String> {
-        let line = str::from_utf8(line).map_err(|_| "not UTF-8".to_owned())?;
+        // What is wrong may quote the whole line.
+        let read = Message::parse(line).map_err(|problem| readable(problem.as_bytes()));
         // A trainer that does not read the stop may train to the end, and writes no more than that.
+        // Signs of life in between are bounded by the time that it has.
         let most = self.request.epochs;
-        self.lines_after_stop = self.lines_after_stop.map(|lines| lines + 1);
+        let counts = !matches!(read, Ok(Message::Batch { .. }));
+        self.lines_after_stop = self.lines_after_stop.map(|lines| lines + u32::from(counts));
         if self.lines_after_stop > Some(most) {
             return Err(format!("more than {most} lines after it was asked to stop"));
         }
-        // What serde finds wrong may quote the whole line.
-        let mut message = Message::parse(line).map_err(|problem| readable(problem.as_bytes()))?;
+        let mut message = read?;
         match &mut message {
+            Message::Batch { batch, of } => {
+                if batch > of {
+                    return Err(format!("batch {batch} of {of}"));
+                }
+                if let Some(last) = self.batch.replace(*batch).filter(|last| last >= batch) {
+                    return Err(format!("batch {batch} after batch {last}, in one epoch"));
+                }
+            }
             Message::Epoch(report) => {
                 self.check_order(report.start, report.epoch)?;
                 if !self.request.has_validation() {
@@ -311,9 +345,13 @@ impl<'a> Dialogue<'a> {
             Message::Refused(reason) | Message::Failed(reason) => {
                 *reason = readable(reason.as_bytes());
             }
-            Message::Diverged { .. } | Message::OutOfMemory { .. } => {}
+            Message::EndedItself if self.last.is_none() && !self.request.resume => {
+                return Err("stopped before the first epoch".into());
+            }
+            Message::EndedItself | Message::Diverged { .. } | Message::OutOfMemory { .. } => {}
         }
-        let is_epoch = matches!(message, Message::Epoch(_) | Message::Diverged { .. });
+        let is_epoch =
+            matches!(message, Message::Epoch(_) | Message::Diverged { .. } | Message::Batch { .. });
         Ok(Some(message).filter(|_| !(is_epoch && self.is_stopped())))
     }
 
@@ -335,7 +373,7 @@ impl<'a> Dialogue<'a> {
             let before = self.last.map_or_else(|| "at the beginning".to_owned(), after);
             return Err(format!("epoch {epoch} of start {start} {before}"));
         }
-        self.last = Some((start, epoch));
+        (self.last, self.batch) = (Some((start, epoch)), None);
         Ok(())
     }
 
@@ -346,76 +384,11 @@ impl<'a> Dialogue<'a> {
         if done == epochs || is_resumed || self.is_stopped() {
             return Ok(());
         }
-        Err(format!("done after epoch {done} of {epochs}"))
+        Err(format!(
+            "done after epoch {done} of {epochs} (a trainer that ends a training by a rule of its \
+             own says `{{\"done\": true, \"stopped\": true}}`)"
+        ))
     }
-}
-
-/// The fields by which the kinds of message differ.
-#[derive(Deserialize)]
-struct Kind {
-    epoch: Option<serde_json::Value>,
-    done: Option<bool>,
-    device: Option<String>,
-    failed: Option<String>,
-    out_of_memory: Option<bool>,
-    peak_bytes: Option<u64>,
-    refused: Option<String>,
-}
-
-impl Message {
-    /// Reads one line of a trainer; the error says in a few words what is wrong with it.
-    pub fn parse(line: &str) -> Result<Self, String> {
-        let kind: Kind = match serde_json::from_str(line) {
-            Ok(kind) => kind,
-            Err(error) => {
-                let diverged = diverged_epoch(line).map(|epoch| Self::Diverged { epoch });
-                return diverged.ok_or_else(|| error.to_string());
-            }
-        };
-        Ok(match kind {
-            Kind { epoch: Some(_), .. } => {
-                let report = serde_json::from_str(line).map_err(|error| error.to_string())?;
-                check(&report)?;
-                Self::Epoch(report)
-            }
-            Kind { failed: Some(reason), .. } => Self::Failed(reason),
-            Kind { out_of_memory: Some(true), peak_bytes, .. } => Self::OutOfMemory { peak_bytes },
-            Kind { done: Some(true), device, .. } => Self::Done { device },
-            Kind { refused: Some(reason), .. } => Self::Refused(reason),
-            _ => return Err("none of `epoch`, `done`, `failed`, `out_of_memory`, `refused`".into()),
-        })
-    }
-}
-
-fn check(report: &EpochReport) -> Result<(), String> {
-    for (name, share) in [
-        ("validation_accuracy", report.validation_accuracy.unwrap_or(0.0)),
-        ("training_accuracy", report.training_accuracy.unwrap_or(0.0)),
-    ] {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(format!("{name} is {share}, outside [0, 1]"));
-        }
-    }
-    let counts = [("epoch", report.epoch), ("start", report.start)];
-    match counts.iter().find(|(_, number)| *number == 0) {
-        Some((name, _)) => Err(format!("{name} is 0; {name}s count from 1")),
-        None => Ok(()),
-    }
-}
-
-/// Returns the epoch of a line that has one and is JSON but for NaN and infinities.
-fn diverged_epoch(line: &str) -> Option<u32> {
-    #[derive(Deserialize)]
-    struct Diverged {
-        epoch: u32,
-    }
-    // `[]` is a value outside of strings, and harmless within, also after a backslash. So what is
-    // JSON by that, and was not before, has such a number.
-    let json = line.replace("-Infinity", "[]").replace("Infinity", "[]").replace("NaN", "[]");
-    if serde_json::from_str::<serde_json::Value>(line).is_ok() {
-        return None;
-    }
-    serde_json::from_str(&json).ok().map(|Diverged { epoch }| epoch)
 }
 
 #[cfg(test)]

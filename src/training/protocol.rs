@@ -14,6 +14,11 @@
 //! learning rate begins at epoch 1 with a greater `start`. A training taken up from a checkpoint
 //! begins with the epoch after it; when that was the last one, it is `done` at once.
 //!
+//! A trainer that ends a training by a rule of its own says `{"done": true, "stopped": true}`: a
+//! result as it stands, from whose curve no predictor learns. Where an epoch takes long it may print
+//! `{"batch": 300, "of": 2000}` in between, at most every 5 s, with a greater number each time: a
+//! sign of life, which counts against `training.silence_limit` and is shown.
+//!
 //! First an epoch is reported, then the checkpoint is saved. A trainer that dies between the two
 //! reports that epoch again, and the same, when it is taken up; the other way round the curve would
 //! lack an epoch, and the network is trained from the beginning. The folder of the checkpoints may
@@ -48,7 +53,10 @@
 //! `{"refused": "why"}` instead of the first epoch: nothing is held against the network. One that
 //! merely ends has crashed, because from outside a broken installation and a network that kills the
 //! trainer look alike. Anything else is an error too: a line that is no JSON, an accuracy outside
-//! [0, 1], a closed stdout.
+//! [0, 1] by more than rounding (1e-6), a closed stdout. `metaqnn check-trainer COMMAND...` tries
+//! all of this and says what is wrong.
+//!
+//! It runs with `LC_NUMERIC=C`, so that numbers are printed with a full stop, and OMP_NUM_THREADS.
 //!
 //! A request of 0 epochs without layers asks whether networks can be trained here, before any is
 //! claimed: the trainer finds its device, and loads the images unless `data` is null. Its `done`
@@ -110,6 +118,9 @@ pub const STDERR_KEPT: usize = 256 * 1024;
 
 /// Exit code of a trainer that a signal ended after its checkpoint was made whole.
 pub const TRY_AGAIN: i32 = 75;
+
+/// How the name of a device that is no GPU begins, in the answer to a request of 0 epochs.
+pub const THE_CPU: &str = "the CPU";
 
 /// One network to train.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -261,11 +272,10 @@ impl LayerDescription {
 }
 
 /// What a trainer reports after each epoch: one row of a learning curve.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct EpochReport {
     pub epoch: u32,
     /// Which of the first-epoch restarts this is, from 1; the last start is the curve.
-    #[serde(default = "first")]
     pub start: u32,
     pub learning_rate: Option<f64>,
     /// Mean training loss over the epoch.
@@ -280,10 +290,6 @@ pub struct EpochReport {
     pub seconds: Option<f64>,
 }
 
-const fn first() -> u32 {
-    1
-}
-
 /// What a trainer writes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Message {
@@ -293,6 +299,13 @@ pub enum Message {
     /// In the answer to a request of 0 epochs `device` says where it trains.
     Done {
         device: Option<String>,
+    },
+    /// The training is over, ended early by a rule of the trainer's own.
+    EndedItself,
+    /// A sign of life within an epoch: so many of its batches are done.
+    Batch {
+        batch: u64,
+        of: u64,
     },
     Failed(String),
     OutOfMemory {
@@ -317,6 +330,8 @@ impl Message {
             }
             Self::Done { device: None } => json!({ "done": true }),
             Self::Done { device } => json!({ "done": true, "device": device }),
+            Self::EndedItself => json!({ "done": true, "stopped": true }),
+            Self::Batch { batch, of } => json!({ "batch": batch, "of": of }),
             Self::Failed(reason) => json!({ "failed": reason }),
             Self::OutOfMemory { peak_bytes } => {
                 json!({ "out_of_memory": true, "peak_bytes": peak_bytes })
@@ -339,9 +354,13 @@ mod tests {
     use crate::space::{DataShape, SpaceParams};
     use proptest::prelude::*;
 
+    fn parse(line: &str) -> Result<Message, String> {
+        Message::parse(line.as_bytes())
+    }
+
     #[test]
     fn the_least_epoch_a_trainer_may_print() {
-        let message = Message::parse(r#"{"epoch": 1, "validation_accuracy": 0.5, "note": "mine"}"#);
+        let message = parse(r#"{"epoch": 1, "validation_accuracy": 0.5, "note": "mine"}"#);
         let Ok(Message::Epoch(report)) = message else { panic!("{message:?}") };
         assert_eq!((report.epoch, report.start, report.validation_accuracy), (1, 1, Some(0.5)));
         assert_eq!(report.seconds, None);
@@ -349,11 +368,10 @@ mod tests {
 
     #[test]
     fn an_invalid_message_is_explained() {
-        let problem = |line| Message::parse(line).unwrap_err();
+        let problem = |line| parse(line).unwrap_err();
         assert!(problem(r#"{"epoch": 1, "validation_accuracy": 86.0}"#).contains("outside [0, 1]"));
         assert!(problem(r#"{"epoch": 0, "validation_accuracy": 0.1}"#).contains("count from 1"));
         assert!(problem("{}").contains("none of"));
-        assert!(problem("loading...").contains("expected value"));
     }
 
     #[test]
@@ -366,8 +384,10 @@ mod tests {
             Message::OutOfMemory { peak_bytes: None },
             Message::Refused("no GPU".into()),
             Message::Diverged { epoch: 3 },
+            Message::EndedItself,
+            Message::Batch { batch: 3, of: 40 },
         ] {
-            assert_eq!(Message::parse(&message.to_line()), Ok(message));
+            assert_eq!(parse(&message.to_line()), Ok(message));
         }
     }
 
@@ -411,7 +431,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_line_is_read_or_refused(line in ".{0,80}") {
-            let _ = Message::parse(&line);
+            let _ = parse(&line);
         }
     }
 }

@@ -3,12 +3,13 @@
 use std::f64::consts::PI;
 use std::iter::repeat_n;
 use std::mem;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, PathBuf};
 
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
+use super::command::is_of_shell;
 use crate::invalid::Invalid;
 use crate::maths::{cos, pow};
 use crate::outcome::Accuracy;
@@ -269,6 +270,10 @@ impl Recipe {
         };
         let is_allowed = has_program == (self.trainer == TrainerKind::Command);
         Invalid::unless(is_allowed, "training.command", format!("{:?}", self.command), allowed)?;
+        let program = self.command.first().map_or("", String::as_str);
+        let allowed = "no shell reads the list: give the path written out and each word by \
+                       itself, or `[bash, -c, '..']`";
+        Invalid::unless(!is_of_shell(program), "training.command", program, allowed)?;
         let allowed =
             "name recordings or experiments if `training.trainer` is `recorded`, else `[]`";
         let is_allowed = self.recorded.is_empty() == (self.trainer != TrainerKind::Recorded);
@@ -301,21 +306,6 @@ impl Recipe {
         let warm_up = self.warm_up_epochs;
         Invalid::unless(warm_up <= most, "training.warm_up_epochs", warm_up, allowed)
     }
-}
-
-/// Returns `training.command` such that it means the same from every folder: relative paths of
-/// existing files become absolute, below `folder`, but for a program without `/`, which is looked
-/// up in `PATH`, on the machine where it runs.
-pub(crate) fn freeze_command(command: &[String], folder: &Path) -> Vec<String> {
-    let freeze = |(index, word): (usize, &String)| {
-        let is_looked_up = index == 0 && !word.contains('/');
-        let path = folder.join(word);
-        match path.to_str() {
-            Some(absolute) if !is_looked_up && path.is_file() => absolute.to_owned(),
-            _ => word.clone(),
-        }
-    };
-    command.iter().enumerate().map(freeze).collect()
 }
 
 impl ValidRecipe {
@@ -390,7 +380,6 @@ impl ValidRecipe {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     #[test]
     fn the_first_epoch_threshold_follows_from_the_classes() {
@@ -568,25 +557,5 @@ mod tests {
                 refusal(Recipe { dropout, ..Recipe::default() }).contains("`training.dropout`")
             );
         }
-    }
-
-    #[test]
-    fn a_frozen_command_means_the_same_from_every_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("trainer.py");
-        for name in ["trainer.py", "python3"] {
-            fs::write(folder.path().join(name), "").unwrap();
-        }
-        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let frozen = |command: &[&str]| freeze_command(&words(command), folder.path());
-        let absolute = file.to_str().unwrap();
-        assert_eq!(
-            frozen(&["python3", "trainer.py", "--fast", "3"]),
-            words(&["python3", absolute, "--fast", "3"])
-        );
-        assert_eq!(frozen(&["./trainer.py"]).len(), 1);
-        assert!(Path::new(&frozen(&["./trainer.py"])[0]).is_absolute());
-        let once = frozen(&["python3", "trainer.py"]);
-        assert_eq!(freeze_command(&once, Path::new("/elsewhere")), once);
     }
 }

@@ -27,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use super::protocol::{EpochReport, Request};
 use super::recipe::Recipe;
-use super::trainer::{Trainer, TrainingEnd, TrainingError};
+use super::trainer::{Report, Trainer, TrainingEnd, TrainingError};
 use crate::invalid::Invalid;
 use crate::maths::mean;
 use crate::outcome::Accuracy;
@@ -240,7 +240,7 @@ impl Trainer for RecordedTrainer {
         &mut self,
         request: &Request,
         _log: &Path,
-        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+        on_report: &mut dyn FnMut(Report) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError> {
         let Some(trainings) = self.0.trainings.get(&request.architecture) else {
             let reason = format!("`{}` is not recorded", request.architecture);
@@ -249,7 +249,7 @@ impl Trainer for RecordedTrainer {
         let drawn = seed::number(request.experiment_seed, Purpose::Recorded, request.stream, 0);
         let training = &trainings[drawn as usize % trainings.len()];
         for report in training.curve.iter().filter(|report| report.epoch <= request.epochs) {
-            if on_epoch(report).is_break() {
+            if on_report(Report::Epoch(report)).is_break() {
                 return Ok(TrainingEnd::Stopped);
             }
         }
@@ -283,6 +283,7 @@ mod tests {
         let mut trainer = RecordedTrainer(Arc::new(read(text).unwrap()));
         let (request, mut reports) = (request_for("[SM(10)]", epochs), Vec::new());
         let end = trainer.train(&request, Path::new("unused"), &mut |report| {
+            let Report::Epoch(report) = report else { unreachable!() };
             assert_eq!(report.seconds, Some(0.25));
             reports.push((report.start, report.epoch, report.validation_accuracy.unwrap()));
             ControlFlow::Continue(())

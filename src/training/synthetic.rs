@@ -13,7 +13,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::protocol::{EpochReport, LayerDescription, Request};
 use super::recipe::ValidRecipe;
-use super::trainer::{Interrupt, Trainer, TrainingEnd, TrainingError};
+use super::trainer::{Interrupt, Report, Trainer, TrainingEnd, TrainingError};
 use crate::maths::{exp, ln, normal_quantile, pow};
 use crate::outcome::Accuracy;
 use crate::seed::{self, Purpose};
@@ -55,7 +55,7 @@ impl Trainer for SyntheticTrainer {
         &mut self,
         request: &Request,
         _log: &Path,
-        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+        on_report: &mut dyn FnMut(Report) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError> {
         let recipe = request.recipe.clone().check(request.classes);
         let recipe = recipe.expect("a request has a checked recipe");
@@ -65,7 +65,7 @@ impl Trainer for SyntheticTrainer {
             if self.interrupt.arrives_within(epoch) {
                 return Ok(TrainingEnd::Interrupted);
             }
-            if on_epoch(report).is_break() {
+            if on_report(Report::Epoch(report)).is_break() {
                 return Ok(TrainingEnd::Stopped);
             }
         }
@@ -211,6 +211,7 @@ mod tests {
         let mut trainer = SyntheticTrainer::new(Interrupt::default());
         let ending = trainer
             .train(request, Path::new("unused"), &mut |report| {
+                let Report::Epoch(report) = report else { unreachable!() };
                 curve.push(report.clone());
                 then(report)
             })

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use signal_hook::consts::SIGKILL;
 use signal_hook::low_level::signal_name;
 
 use super::protocol::{EpochReport, Request};
@@ -19,7 +21,7 @@ use super::protocol::{EpochReport, Request};
 pub(crate) const TICK: Duration = Duration::from_millis(20);
 
 pub trait Trainer {
-    /// Trains the network of `request`, calling `on_epoch` after each epoch; a break ends the
+    /// Trains the network of `request`, calling `on_report` after each epoch; a break then ends the
     /// training early, and from then on it is [`TrainingEnd::Stopped`] whatever else happens.
     ///
     /// `log` is where the last lines of the trainer's stderr go; a trainer that says nothing makes
@@ -28,8 +30,18 @@ pub trait Trainer {
         &mut self,
         request: &Request,
         log: &Path,
-        on_epoch: &mut dyn FnMut(&EpochReport) -> ControlFlow<()>,
+        on_report: &mut dyn FnMut(Report) -> ControlFlow<()>,
     ) -> Result<TrainingEnd, TrainingError>;
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Report<'a> {
+    Epoch(&'a EpochReport),
+    /// A sign of life within an epoch.
+    Batch {
+        batch: u64,
+        of: u64,
+    },
 }
 
 /// How a training ended, as far as the trainer knows.
@@ -38,6 +50,8 @@ pub enum TrainingEnd {
     Done,
     /// Ended early because the callback asked for it.
     Stopped,
+    /// Ended early by a rule of the trainer's own.
+    EndedItself,
     Failed {
         reason: String,
     },
@@ -65,16 +79,13 @@ pub enum TrainingError {
         beside.display()
     )]
     NoTorch { beside: PathBuf },
-    #[error(
-        "failed to start {child} `{}` (is it an executable file of this machine?)",
-        program.display()
-    )]
+    #[error("failed to start {child} `{}` ({})", program.display(), why_not_started(program, source))]
     Start { child: &'static str, program: PathBuf, source: io::Error },
     /// No GPU, no data: the machine's or the user's fault.
     #[error("the trainer `{}` refused to work: {reason}", program.display())]
     Refused { program: PathBuf, reason: String },
-    #[error("the trainer crashed ({}): {stderr}", describe(*status))]
-    Crashed { status: ExitStatus, stderr: String },
+    #[error("{}: {stderr}", describe(*status, place))]
+    Crashed { status: ExitStatus, place: String, stderr: String },
     #[error("the trainer broke the protocol: {problem}, in `{line}`")]
     Protocol { problem: String, line: String },
     #[error("the trainer closed its {pipe} and lives on")]
@@ -90,13 +101,39 @@ impl TrainingError {
     }
 }
 
-/// `exit status 3`, `signal 9 (KILL)`.
-fn describe(status: ExitStatus) -> String {
-    let Some(signal) = status.signal() else {
-        return format!("exit status {}", status.code().unwrap_or_default());
+/// `the trainer crashed before the first epoch (exit status 3)`.
+fn describe(status: ExitStatus, place: &str) -> String {
+    if status.success() {
+        return format!("the trainer ended {place} without a line `{{\"done\": true}}`");
+    }
+    let (code, signal) = (status.code().unwrap_or_default(), status.signal());
+    let how = signal.map_or(format!("exit status {code}"), |signal| {
+        let name = signal_name(signal).map_or("?", |name| name.trim_start_matches("SIG"));
+        format!("signal {signal} ({name})")
+    });
+    // A shell that has started it ends so in its place.
+    let is_killed = signal == Some(SIGKILL) || code == 128 + SIGKILL;
+    let why = match is_killed {
+        true => {
+            ", mostly for want of memory: raise `slurm.memory`, see `oom-kill` in the job's log"
+        }
+        false => "",
     };
-    let name = signal_name(signal).map_or("?", |name| name.trim_start_matches("SIG"));
-    format!("signal {signal} ({name})")
+    format!("the trainer crashed {place} ({how}{why})")
+}
+
+fn why_not_started(program: &Path, error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "make it executable: `chmod +x`",
+        io::ErrorKind::NotFound if program.is_file() => {
+            "its first line names an interpreter that is not there, or ends in a carriage return"
+        }
+        io::ErrorKind::NotFound => "it is not there; no shell reads `$`, `~` or a second word",
+        _ if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+            "no program of this machine; a script begins with `#!` and its interpreter"
+        }
+        _ => "is it an executable file of this machine?",
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]

@@ -162,7 +162,7 @@ fn train_here(request: &str) -> Result<Vec<f64>, Box<dyn Error>> {
     let output = answer(Command::new(env!("CARGO_BIN_EXE_metaqnn-torch")), request)?;
     let mut seconds = Vec::new();
     for line in output.lines() {
-        if let Message::Epoch(report) = Message::parse(line)? {
+        if let Message::Epoch(report) = Message::parse(line.as_bytes())? {
             seconds.push(report.seconds.ok_or("an epoch without its seconds")?);
         }
     }

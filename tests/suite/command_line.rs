@@ -1,6 +1,7 @@
 //! What every command has in common: where its words go, and what it takes from the environment.
 
 use std::fs::OpenOptions;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::support::{Experiment, SMALL};
@@ -38,4 +39,14 @@ fn a_variable_that_says_nothing_of_use_is_named() {
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("`METAQNN_SINGLE_NODE` must be 1 or 0"), "{said}");
+}
+
+#[test]
+fn the_version_names_the_commit() {
+    let version = Experiment::with("").run(&["--version"]).success().stdout();
+    let version = version.trim().strip_prefix("metaqnn ").unwrap();
+    assert!(version.starts_with(env!("CARGO_PKG_VERSION")), "{version}");
+    // Without a repository of its own the source has none.
+    let has_repository = Path::new(env!("CARGO_MANIFEST_DIR")).join(".git").exists();
+    assert_eq!(version.contains(" ("), has_repository, "{version}");
 }

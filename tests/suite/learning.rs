@@ -10,7 +10,9 @@ use metaqnn::q_learning::{Epsilon, Learner, QLearningParams, sample_trajectory};
 use metaqnn::seed::{Purpose, generator};
 use metaqnn::space::{Architecture, DataShape, Space, SpaceParams};
 use metaqnn::training::protocol::{LayerDescription, Request, VERSION};
-use metaqnn::training::{Interrupt, Recipe, SyntheticTrainer, Trainer, TrainerKind, TrainingEnd};
+use metaqnn::training::{
+    Interrupt, Recipe, Report, SyntheticTrainer, Trainer, TrainerKind, TrainingEnd,
+};
 
 /// (epsilon, number of distinct architectures), in the order of a search.
 type Schedule<'a> = &'a [(f64, usize)];
@@ -62,6 +64,7 @@ fn train(request: &Request) -> Accuracy {
     let mut accuracies = Vec::new();
     let ending = SyntheticTrainer::new(Interrupt::default())
         .train(request, Path::new("unused"), &mut |report| {
+            let Report::Epoch(report) = report else { unreachable!() };
             if report.epoch == 1 {
                 accuracies.clear();
             }

@@ -3,6 +3,7 @@
 mod append_fails; // of a result, at any step; and a process killed at any call
 mod audits; // of verdicts to stop, and the ledger
 mod benchmark; // strategies compared in simulated time
+mod check_trainer; // trainers with one fault each
 mod command_line; // what all commands have in common
 mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once

@@ -169,3 +169,23 @@ fn checkpoints_that_nobody_needs_go_even_when_nothing_is_new() {
     experiment.run(&["reduce", "dir"]).success();
     assert!(best.exists() && !worst.exists() && !half_copied.exists());
 }
+
+#[test]
+fn curves_that_are_gone_are_told_every_time() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    experiment.run(&["reduce", "dir"]).success();
+    let curves = std::fs::read_dir(experiment.path("curves")).unwrap();
+    curves.for_each(|entry| std::fs::remove_file(entry.unwrap().path()).unwrap());
+    let trained = experiment.log().iter().filter(|row| row["event"] == "trained").count();
+    for _ in 0..2 {
+        let said = experiment.run(&["reduce", "dir"]).success();
+        let said = said.stdout() + &said.stderr();
+        let (before, _) = said.split_once(" learning curves are missing").unwrap();
+        let missing: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
+        assert!(
+            before.ends_with(&format!("{missing} of {missing}")) && missing >= trained,
+            "{said}"
+        );
+    }
+}

@@ -123,6 +123,31 @@ fn a_trace_can_be_checked_by_its_own_numbers() {
 }
 
 #[test]
+fn predictions_stand_beside_the_true_last_value() {
+    let folder = folder(&file(60, |y| y));
+    for (order, networks) in [(&["--file-order"][..], Some(20..60)), (&["--orders", "2"], None)] {
+        let command = with(&[order, &["--predictions", "predictions.csv"]].concat());
+        folder.run(&command).success();
+        let (header, rows) = read_csv(&folder.folder().join("predictions.csv"));
+        assert_eq!(header, "id,epoch,predicted,sigma,true");
+        assert_eq!(rows.len(), 40 * (EPOCHS - 1));
+        let Some(networks) = networks else { continue };
+        for (network, rows) in networks.zip(rows.chunks(EPOCHS - 1)) {
+            let last = accuracies(network).2[EPOCHS - 1];
+            assert!(rows.iter().all(|row| row[4].parse::<f64>().unwrap() == last));
+            assert_eq!((rows[0][1].as_str(), &rows[0][0]), ("1", &rows[1][0]));
+        }
+    }
+    let both = ["--predictions", "same.csv", "--scores", "same.csv"];
+    folder.run(&with(&both)).fails_with(2).says("of the same file");
+    let scheduler = ["--scheduler", "hyperband", "--predictions", "p.csv"];
+    folder
+        .run(&with(&scheduler))
+        .fails_with(2)
+        .says("`--predictions` does not go with a scheduler");
+}
+
+#[test]
 fn networks_at_chance_are_stopped_and_the_best_is_not() {
     let folder = folder(&file(60, |y| y));
     let trace = ["--file-order", "--delta", "0.99", "--trace", "trace.csv"];
@@ -247,17 +272,12 @@ fn what_is_wrong_with_a_file_is_said_before_any_work() {
             "`curves.csv` cannot be replayed: columns of several curves: `a_`, `b_` (choose one with `--curve`)",
         ),
         ("id,a,b\nx,0,0\n", 2, "no columns of a learning curve"),
-        (
-            "id;y1;y2\nx;0,1;0,2\n",
-            2,
-            "its header is one column, `id;y1;y2` (separate columns by commas",
-        ),
         ("y0,y1,y2\n0.1,0.2,0.3\n", 2, "its first column, `y0`, is one of the curve"),
         ("id,y1,y3\nx,0,0\n", 3, "columns of the curve `y` lack number 2"),
         (
             "id,y1,y2\nx,0.1,0.2\ny,0.1,NaN\n",
             3,
-            "line 3, column `y2` is `NaN` (must be a finite number)",
+            "line 3, column `y2` is `NaN` (must be a finite number",
         ),
         ("id,y1,y2\nx,0.1,0.2\ny,0.1\n", 3, "line 3 has 2 cells where the header has 3"),
         ("id,f,y1,y2\nx,1,0.1,0.2\ny,,0.1,0.2\n", 3, "line 3, column `f` is ``"),

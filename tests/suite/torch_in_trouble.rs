@@ -83,7 +83,7 @@ fn start(request: &Request, address_space: Option<u64>) -> Child {
 
 fn messages(output: &Output) -> Vec<Message> {
     let text = std::str::from_utf8(&output.stdout).unwrap();
-    text.lines().map(|line| Message::parse(line).unwrap()).collect()
+    text.lines().map(|line| Message::parse(line.as_bytes()).unwrap()).collect()
 }
 
 fn reports(output: &Output) -> Vec<EpochReport> {

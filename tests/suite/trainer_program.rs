@@ -106,3 +106,42 @@ fn a_loss_that_is_no_number_is_the_networks_failure() {
     assert_eq!((row["event"].as_str(), row["reward"].as_str()), ("failed", "0.4"));
     assert!(row["reason"].contains("epoch 2"), "{}", row["reason"]);
 }
+
+#[test]
+fn a_training_that_its_trainer_ended_early_is_a_result_and_no_curve_for_the_predictor() {
+    let trainer = "import json\ndef say(**it): print(json.dumps(it), flush=True)\n\
+        for n in range(18):\n    input()\n    for epoch in (1.0, 2.0):\n        \
+        say(epoch=epoch, validation_accuracy=0.5 + 0.01 * n - 0.1 * (epoch - 1))\n    \
+        say(batch=1, of=7)\n    say(done=True, stopped=True)\n";
+    let config = SMALL.replace("trainer: synthetic", "trainer: command, command: [python3, t.py]")
+        + "early_stopping: {enabled: true, burn_in: 5}\n";
+    let experiment = Experiment::with(&config);
+    fs::write(experiment.folder().join("t.py"), trainer).unwrap();
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let log = experiment.log();
+    let results: Vec<_> = log.iter().filter(|row| row["event"] == "trained").collect();
+    assert_eq!(results.len(), 18);
+    let first = results[0];
+    assert_eq!((&*first["reward"], &*first["epochs"]), ("0.5", "2"));
+    assert_eq!(first["reason"], "ended early by a rule of its trainer");
+    let status = &experiment.run(&["status", "dir", "--json"]).success().json()[0];
+    assert_eq!(status["best"]["best_validation_accuracy"], 0.67);
+    assert_eq!(status["early_stopping"]["full_curves"], 0);
+    experiment.run(&["verify", "dir"]).success();
+}
+
+#[test]
+fn words_of_a_shell_are_refused_and_what_is_not_there_is_named_at_init() {
+    let with = |command: &str| {
+        let trainer = format!("trainer: command, command: {command}");
+        Experiment::with(&SMALL.replace("trainer: synthetic", &trainer))
+    };
+    for command in ["[$HOME/train.sh]", "[~/train.py]", "['module load x && python3 train.py']"] {
+        for line in [&["init", "config.yaml", "dir"][..], &["config", "--check", "config.yaml"]] {
+            with(command).run(line).fails_with(2).says("no shell reads the list");
+        }
+    }
+    let init = ["init", "config.yaml", "dir"];
+    with("[trainer-not-there]").run(&init).success().says("`trainer-not-there` is not there");
+    with("[python3, none.py]").run(&init).success().says("`none.py` is not there");
+}

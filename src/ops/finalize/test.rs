@@ -249,7 +249,7 @@ impl TestFolder {
             Ok(TrainingEnd::Interrupted) => bail!(Refusal::TryAgain(
                 "interrupted (the same command goes on where it was)".to_owned()
             )),
-            Ok(TrainingEnd::Done | TrainingEnd::Stopped) => {
+            Ok(TrainingEnd::Done | TrainingEnd::EndedItself | TrainingEnd::Stopped) => {
                 missing.iter().find_map(|of| outputs_in(&made(of), of).err())
             }
             Ok(TrainingEnd::Failed { reason }) => Some(Refusal::Environment(reason).into()),

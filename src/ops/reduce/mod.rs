@@ -65,6 +65,7 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
         journal.learn_on(&mut learned)?;
         reduced.notices.extend(tables::write(experiment, &journal, learned.q_table())?);
     }
+    reduced.notices.extend(tables::missing_curves(experiment, journal.rows())?);
     Ok(reduced)
 }
 

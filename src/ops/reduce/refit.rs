@@ -11,12 +11,12 @@ use crate::predictor::{Example, Features, FittedPredictor, LearningCurve, Traini
 use crate::seed::{Purpose, generator};
 use crate::storage::view::StoredPredictor;
 use crate::storage::view::files::{OnDamage, set_aside};
-use crate::storage::{Curve, CurveRow, Event, Row};
+use crate::storage::{Curve, CurveRow, Row};
 
 /// Of how many full curves a predictor is to be fitted now.
 fn due(experiment: &Experiment, journal: &Journal) -> Option<u64> {
     let params = &experiment.config().early_stopping;
-    let set = TrainingSet::at(journal.state().full_curves(), params);
+    let set = TrainingSet::at(journal.state().full_curves, params);
     set.filter(|_| params.enabled).map(|set| set.full_curves as u64)
 }
 
@@ -26,7 +26,7 @@ fn rows_of<'a>(
     full_curves: u64,
     rows: &'a [Row],
 ) -> impl Iterator<Item = &'a Row> {
-    let trained: Vec<&Row> = rows.iter().filter(|row| row.event == Event::Trained).collect();
+    let trained: Vec<&Row> = rows.iter().filter(|row| row.has_full_curve()).collect();
     let set = TrainingSet::at(full_curves as usize, &experiment.config().early_stopping);
     let places = set.into_iter().flat_map(|set| set.places().collect::<Vec<_>>());
     places.map_while(move |place| trained.get(place).copied())

@@ -1,6 +1,6 @@
 //! The tables of an experiment, written for people: read only to see what new rows come after.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -15,6 +15,7 @@ use crate::ops::import::imported_q_values;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::refit::{newest_predictor, predictor_curves};
 use crate::ops::train::attempt::audit_findings;
+use crate::ops::verify::results::has_curve;
 use crate::q_learning::QTable;
 use crate::regular_file::{self, SMALL};
 use crate::report::tables::{Settled, TableSet, add_all};
@@ -203,13 +204,30 @@ pub(crate) fn search_data(experiment: &Experiment, journal: &Journal) -> Result<
         early_stopping: EarlyStopping {
             enabled: stopping.enabled,
             burn_in: stopping.burn_in as u64,
-            full_curves: knowledge.full_curves() as u64,
+            full_curves: knowledge.full_curves as u64,
             predictor_curves: predictor_curves(experiment, journal)?,
             findings: audit_findings(experiment, knowledge),
             ..EarlyStopping::default()
         },
         ..SearchData::default()
     })
+}
+
+/// Says how many results lack the file of their learning curve: what is made anew lacks them, too.
+pub(crate) fn missing_curves(experiment: &Experiment, rows: &[Row]) -> Result<Option<String>> {
+    let (listed, _) = experiment.dir().list_curves_and_results()?;
+    let there: BTreeSet<_> = listed.into_iter().map(|(attempt, _)| attempt).collect();
+    let of_results = rows.iter().filter(|row| has_curve(row)).filter_map(Row::attempt);
+    let all: BTreeSet<_> = of_results.collect();
+    let missing = all.difference(&there).count();
+    Ok((missing > 0).then(|| {
+        format!(
+            "{missing} of {} learning curves are missing in `{}`: tables and predictors that are \
+             made anew lack them (put the files back from a copy; `metaqnn verify` names them)",
+            all.len(),
+            experiment.dir().folder(Folder::Curves).display()
+        )
+    }))
 }
 
 /// The curves of results from an iteration on, and whether all are there whole. A damaged one is left

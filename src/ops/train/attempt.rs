@@ -18,10 +18,12 @@ use crate::seed::{Purpose, number};
 use crate::storage::view::StoredPredictor;
 use crate::storage::{Attempt, Curve, CurveInProgress, CurveRow, Knowledge, Row};
 use crate::training::protocol::{LayerDescription, Request};
-use crate::training::{EpochReport, KeptModels, TrainerKind, TrainingEnd};
+use crate::training::{EpochReport, KeptModels, Report, TrainerKind, TrainingEnd};
 
 /// How often the log is read for the best network: an older one makes stopping less likely only.
 const READ_EVERY: Duration = Duration::from_secs(60);
+/// How often at most it is shown that an epoch goes on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(5);
 /// Longest an epoch can have taken, in seconds: a year.
 const LONGEST_EPOCH: f64 = 366.0 * 24.0 * 3600.0;
 
@@ -147,7 +149,20 @@ impl TaskRun<'_> {
         let (dir, attempt) = (self.experiment.dir(), claim.attempt);
         let mut curve = CurveInProgress::new(dir.curve(attempt), earlier.clone());
         let mut kept = Ok(true);
+        let mut sign_of_life = Instant::now();
         let end = self.trainer.train(request, &dir.trainer_log(attempt), &mut |report| {
+            let report = match report {
+                Report::Epoch(report) => report,
+                Report::Batch { batch, of } => {
+                    if sign_of_life.elapsed() >= SIGN_OF_LIFE {
+                        sign_of_life = Instant::now();
+                        let iteration = request.iteration;
+                        (self.on_event)(TrainEvent::Batch { iteration, batch, of });
+                    }
+                    return ControlFlow::Continue(());
+                }
+            };
+            sign_of_life = Instant::now();
             let mut flow = ControlFlow::Continue(());
             kept = curve.append(row(report), |curve| {
                 if let Some(verdicts) = verdicts {

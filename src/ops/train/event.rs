@@ -29,6 +29,12 @@ pub enum TrainEvent {
         training_loss: Option<f64>,
         seconds: Option<f64>,
     },
+    /// A sign of life within an epoch, as the trainer gives it.
+    Batch {
+        iteration: u64,
+        batch: u64,
+        of: u64,
+    },
     Recorded {
         iteration: u64,
         /// The event in the log: trained, stopped, failed, out_of_memory.

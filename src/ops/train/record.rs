@@ -48,11 +48,13 @@ pub(crate) fn result_row(
     });
     let mut summary = curve.curve.summary();
     let (event, outcome, at, reason) = match end {
-        TrainingEnd::Done => {
+        TrainingEnd::Done | TrainingEnd::EndedItself => {
             let CurveSummary { best, last, .. } = summary?;
-            let audited = audited_at(experiment, &claim.row, start);
+            let is_whole = *end == TrainingEnd::Done;
+            let audited = audited_at(experiment, &claim.row, start).filter(|_| is_whole);
             let outcome = best.zip(last).map(|(best, last)| Outcome::Trained { best, last });
-            (Event::Trained, outcome, audited, None)
+            let reason = (!is_whole).then(|| "ended early by a rule of its trainer".into());
+            (Event::Trained, outcome, audited, reason)
         }
         TrainingEnd::Stopped => {
             // The verdict after the last epoch.

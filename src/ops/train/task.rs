@@ -27,6 +27,7 @@ use crate::storage::{
     Attempt, Claimant, Event, Iteration, Knowledge, LockTimeout, RoundDir, Row, TaskRefusal,
 };
 use crate::strategy::{MOST_DRAWS, SearchHistory, Strategy};
+use crate::training::protocol::THE_CPU;
 use crate::training::{Interrupt, Signal, TrainingError, start_trainer};
 
 /// A trainer that has not worked yet loses so many trainings of a list: a third loss of a network
@@ -137,6 +138,8 @@ pub struct Task {
     /// From the variables of the scheduler, if there is one.
     pub slurm: Option<SlurmTask>,
     pub end_time: Option<Timestamp>,
+    /// `cpu`, or the GPUs that it may use.
+    pub device: Option<String>,
 }
 
 impl Task {
@@ -146,7 +149,8 @@ impl Task {
         let Some(task) = SlurmTask::from_variables(&variables)? else {
             let name = process_name(&host, process::id())?;
             let task = name.context("failed to read `/proc/self/stat`")?;
-            return Ok(Self { job: LOCAL.into(), task, host, slurm: None, end_time: None });
+            let job = LOCAL.into();
+            return Ok(Self { job, task, host, slurm: None, end_time: None, device: None });
         };
         // Older Slurm sets no variable for it, so it is asked, once. Without an answer the claim
         // has its lifetime, which is safe and only wasteful.
@@ -161,6 +165,7 @@ impl Task {
             task: task.id.task.map_or_else(|| "0".into(), |index| index.to_string()),
             host: task.host.clone().unwrap_or(host),
             end_time: task.end_time.or_else(ask),
+            device: task.visible_devices.clone(),
             slurm: Some(task),
         })
     }
@@ -207,7 +212,7 @@ impl<'a> TaskRun<'a> {
     pub fn start(
         experiment: &'a Experiment,
         options: TrainOptions,
-        task: Task,
+        mut task: Task,
         interrupt: Interrupt,
         on_event: &'a mut dyn FnMut(TrainEvent),
     ) -> anyhow::Result<Self> {
@@ -217,9 +222,12 @@ impl<'a> TaskRun<'a> {
         let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
         let recording = experiment.config().recording.as_ref();
         let started = start_trainer(&rehearsal, recording, interrupt.clone());
-        let (trainer, _) = started
+        let (trainer, device) = started
             .map_err(anyhow::Error::from)
             .inspect_err(|error| task.note_refusal(experiment, options, error))?;
+        if device.is_some_and(|device| device.starts_with(THE_CPU)) {
+            task.device = Some("cpu".to_owned());
+        }
         let strategy = experiment.config().strategy.strategy(experiment.config().experiment.seed);
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {
@@ -411,7 +419,7 @@ impl Sampler<'_> {
             round: self.options.round,
             view: Some(self.q_values.view_rows as u64),
             predictor: self.predictor,
-            device: self.task.slurm.as_ref().and_then(|task| task.visible_devices.clone()),
+            device: self.task.device.clone(),
             host: self.task.host.clone(),
             job: self.task.job.clone(),
             task: self.task.task.clone(),

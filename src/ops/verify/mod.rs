@@ -12,7 +12,7 @@ mod files;
 pub(crate) mod finding;
 mod log;
 mod repair;
-mod results;
+pub(crate) mod results;
 pub(crate) mod views;
 
 use std::fmt;

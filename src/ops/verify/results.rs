@@ -30,7 +30,7 @@ pub(crate) fn check_rows(raw: &RawLog, rows: &[Row], config: &ValidConfig) -> Ve
         format!("verdicts were not made at the threshold {threshold} of `experiment.yaml`"),
     );
     count(
-        &|row| row.event == Event::Trained && row.epochs != Some(epochs),
+        &|row| row.has_full_curve() && row.epochs != Some(epochs),
         format!("networks were not trained for the {epochs} epochs of `experiment.yaml`"),
     );
     findings

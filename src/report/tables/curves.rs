@@ -6,6 +6,9 @@ use super::table::*;
 use crate::report::search::SearchData;
 use crate::storage::{Attempt, Curve, CurveRow};
 
+/// What a spreadsheet opens.
+const MOST_COLUMNS: usize = 16_384;
+
 #[derive(Deref)]
 pub(super) struct OfAttempt<'a, T> {
     attempt: Attempt,
@@ -54,6 +57,13 @@ fn attempt_columns<'a, T>() -> Vec<Column<'a, OfAttempt<'a, T>>> {
 /// beyond them is refused.
 pub(super) fn add_wide(set: &mut TableSet, search: &SearchData) {
     let width = search.epochs as usize;
+    if width + 4 > MOST_COLUMNS {
+        set.notices.push(format!(
+            "`curves_wide.csv` is left out: {width} epochs are more columns than a spreadsheet \
+             opens (`curves_long.csv` has them all)"
+        ));
+        return;
+    }
     let mut columns = attempt_columns();
     columns.extend(columns! { OfAttempt<Curve>:
         architecture: ARCHITECTURE, "The network's layers",
@@ -88,6 +98,18 @@ mod tests {
         let mut set = TableSet::default();
         add_wide(&mut set, &search);
         set.files[0].text.clone()
+    }
+
+    #[test]
+    fn more_columns_than_a_spreadsheet_opens_are_left_out_with_a_word() {
+        let set = |epochs| {
+            let mut set = TableSet::default();
+            add_wide(&mut set, &SearchData { epochs, ..SearchData::default() });
+            (set.files.len(), set.notices)
+        };
+        assert_eq!(set(16_380), (1, vec![]));
+        let (files, notices) = set(16_381);
+        assert!(files == 0 && notices[0].contains("`curves_long.csv` has them all"), "{notices:?}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::table::*;
 use crate::predictor::Scores;
 use crate::report::search::SearchData;
-use crate::storage::{Attempt, Curve, Event, Iteration};
+use crate::storage::{Attempt, Curve, Iteration};
 
 /// The newest predictor, by networks left out of its fit, and the predictions made during the
 /// search of networks that were then trained to the end: their absolute errors, also over sigma.
@@ -56,7 +56,7 @@ fn add_errors<'a>(
     curves: impl Iterator<Item = (&'a Attempt, &'a Curve)>,
 ) {
     for (attempt, curve) in curves {
-        let trained = search.row_of(attempt.iteration).filter(|row| row.event == Event::Trained);
+        let trained = search.row_of(attempt.iteration).filter(|row| row.has_full_curve());
         let Some(last) = trained.and_then(|row| row.last_validation_accuracy) else { continue };
         for epoch in curve.last_start().iter().filter(|epoch| epoch.epoch > 0) {
             if let (Some(predicted), Some(sigma)) = (epoch.predicted_accuracy, epoch.sigma) {

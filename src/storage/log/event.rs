@@ -283,6 +283,16 @@ impl Row {
         Self { reward: accuracy, best_validation_accuracy: accuracy, time, ..imported }
     }
 
+    /// Whether its curve is that of a whole training, from which a predictor learns. Where the
+    /// trainer has ended it by a rule of its own there is a reason.
+    pub fn has_full_curve(&self) -> bool {
+        self.event == Event::Trained && self.reason.is_none()
+    }
+
+    pub fn has_cut_curve(&self) -> bool {
+        matches!(self.event, Event::Stopped | Event::Trained) && !self.has_full_curve()
+    }
+
     pub fn at(event: Event, time: Time) -> Self {
         Self { time: Some(time), ..Self::new(event) }
     }

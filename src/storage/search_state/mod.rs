@@ -93,6 +93,7 @@ pub struct Knowledge {
     pub audits: Vec<Audit>,
     pub settings: Vec<String>,
     pub events: BTreeMap<Event, u64>,
+    pub full_curves: usize,
     pub seconds: Seconds,
     pub newest_round_with_result: Option<u32>,
     pub doubt: Doubt,
@@ -272,10 +273,6 @@ impl Knowledge {
 
     pub fn losses(&self, candidate: &Candidate) -> u32 {
         self.losses.get(candidate).copied().unwrap_or(0)
-    }
-
-    pub fn full_curves(&self) -> usize {
-        self.events.get(&Event::Trained).map_or(0, |&rows| rows as usize)
     }
 
     pub fn stage_counts(&self, schedule: &EpsilonSchedule) -> Vec<StageCounts> {

@@ -89,6 +89,7 @@ impl Knowledge {
             Event::Void => self.take_in_blank(row.iteration, row.attempt),
         }
         *self.events.entry(row.event).or_default() += 1;
+        self.full_curves += usize::from(row.has_full_curve());
         self.seconds.train += row.train_seconds.unwrap_or(0.0);
         self.seconds.saved += row.saved_seconds.unwrap_or(0.0);
         self.seconds.lost += row.lost_seconds.unwrap_or(0.0);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use tempfile::TempDir;
 
 use super::super::fixture::request;
+use super::super::protocol::EpochReport;
 use super::super::trainer::Signal;
 use super::*;
 
@@ -57,6 +58,7 @@ impl Stage {
         let log =
             self.folder.path().join(format!("{:06}.{}.log", request.iteration, request.attempt));
         self.trainer.train(request, &log, &mut |report| {
+            let Report::Epoch(report) = report else { return ControlFlow::Continue(()) };
             self.reports.push(report.clone());
             then(report)
         })
@@ -218,7 +220,7 @@ fn a_network_that_diverges_has_failed_and_its_trainer_is_ended() {
 #[test]
 fn a_breach_of_the_protocol_ends_the_program_and_the_next_request_begins_afresh() {
     for (line, problem) in [
-        ("loading...", "expected value"),
+        ("loading...", "stdout is for one JSON object a line"),
         (r#"{"epoch": 1, "validation_accuracy": 86.0}"#, "outside [0, 1]"),
         (r#"{"epoch": 2, "validation_accuracy": 0.5}"#, "at the beginning"),
         (r#"{"done": true}"#, "done after epoch 0 of 2"),
@@ -248,12 +250,19 @@ fn a_line_of_megabytes_is_refused() {
 fn a_crash_says_how_and_keeps_the_stderr_tail() {
     let mut stage =
         Stage::new("read -r request; epoch 1 0; echo 'Illegal memory access' >&2; kill -9 $$");
-    assert_eq!(stage.error(), "the trainer crashed (signal 9 (KILL)): Illegal memory access");
+    assert_eq!(
+        stage.error(),
+        "the trainer crashed after epoch 1 of 2 (signal 9 (KILL), mostly for want of memory: raise \
+         `slurm.memory`, see `oom-kill` in the job's log): Illegal memory access"
+    );
     assert_eq!(stage.reports.len(), 1);
     let log = fs::read_to_string(stage.folder.path().join("000001.1.log")).unwrap();
     assert_eq!(log, "Illegal memory access\n");
     let exit = Stage::new("read -r request; exit 3").error();
-    assert_eq!(exit, "the trainer crashed (exit status 3): it wrote nothing to stderr");
+    assert_eq!(
+        exit,
+        "the trainer crashed before the first epoch (exit status 3): it wrote nothing to stderr"
+    );
 }
 
 #[test]
@@ -275,7 +284,8 @@ fn a_program_that_is_missing_is_named() {
     let mut stage = Stage::of(&command, tempfile::tempdir().unwrap());
     assert_eq!(
         stage.error(),
-        "failed to start the trainer `./no-such-trainer` (is it an executable file of this machine?)"
+        "failed to start the trainer `./no-such-trainer` (it is not there; no shell reads `$`, `~` or \
+         a second word)"
     );
 }
 
@@ -290,6 +300,27 @@ fn silence_has_a_limit() {
     let silent = stage.train_with(&quick, |_| ControlFlow::Continue(()));
     assert!(matches!(silent, Err(TrainingError::Silent { seconds: 0.2, .. })), "{silent:?}");
     assert!(!is_running(stage.process("process")));
+}
+
+#[test]
+fn a_batch_is_a_sign_of_life() {
+    let mut stage = Stage::new(
+        r#"read -r request; for b in 1 2 3 4 5 6; do echo "{\"batch\": $b, \"of\": 6}"; sleep 0.2; done
+        epoch 1 0; epoch 2 0; done_"#,
+    );
+    let mut quick = request(2);
+    quick.recipe.silence_limit = 1.0;
+    let ending = stage.train_with(&quick, |_| ControlFlow::Continue(()));
+    assert_eq!((ending.unwrap(), stage.reports.len()), (TrainingEnd::Done, 2));
+}
+
+#[test]
+fn a_trainer_writes_numbers_with_a_full_stop_and_keeps_its_encoding() {
+    let mut stage =
+        Stage::new("read -r request; epoch 1 0; echo \"$LC_NUMERIC $LC_ALL\" >&2; exit");
+    let error = stage.error();
+    assert!(error.starts_with("the trainer ended after epoch 1 of 2 without a line"), "{error}");
+    assert!(error.ends_with(": C"), "{error}");
 }
 
 #[test]

@@ -458,7 +458,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     let after = take(2, "B", &|row| Row { event: Event::Stopped, ..with(0.75, row) });
     assert!(matches!(after.standing(&candidate("B")), Standing::Known(_)));
     assert_eq!(&*after.best.as_ref().unwrap().architecture, "A");
-    assert_eq!((after.full_curves(), after.last_accuracies.nth(1)), (1, Some(0.5)));
+    assert_eq!((after.full_curves, after.last_accuracies.nth(1)), (1, Some(0.5)));
     let best = &after.last_accuracies;
     assert_eq!((best.nth(2), best.nth(0)), (None, None));
 
@@ -469,7 +469,7 @@ fn a_stopped_network_is_known_and_never_the_best() {
     let audits: Vec<_> =
         after.audits.iter().map(|audit| (audit.iteration.0, audit.is_false_stop)).collect();
     assert_eq!(audits, [(3, true), (4, false)]);
-    assert_eq!(after.full_curves(), 3, "an audited network is trained to the end");
+    assert_eq!(after.full_curves, 3, "an audited network is trained to the end");
 }
 
 #[test]
