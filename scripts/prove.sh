@@ -12,6 +12,7 @@
 #   nfs      searches on a real NFS: a server and two client machines
 #   portable the same bytes with musl, without FMA, without optimisation, for this very processor
 #   filesystems searches on Gluster and sshfs, mounted twice
+#   report   the page of a search in a browser, with pictures of it
 #   simulate early stopping on the recorded curves of 341 networks
 #   stopping a search on Fashion-MNIST with and without early stopping
 #

@@ -1,4 +1,4 @@
-//! `metaqnn report`: figures of experiments.
+//! `metaqnn report`: what experiments have found, for people.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,19 @@ use clap::Args;
 
 use super::printer::Printer;
 use crate::ops::Experiment;
-use crate::ops::report::{ReportOptions, report};
+use crate::ops::report::{PAGE, ReportOptions, report};
 
-/// Draw what a search has found and learned, and what it has cost
+/// Show what a search has found and learned, and what it has cost: a page and figures
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn report DIR\n  \
     metaqnn report DIR DIR-seed2 DIR-seed3     how far what is found depends on the seed\n  \
     metaqnn report DIR RANDOM                  beside another search\n\n\
-    Written to DIR/report of the first experiment: figures/NAME.svg and NAME.png, each with \
-    NAME.csv, which it was drawn from; figures/columns.csv explains their columns. Files of their \
-    names are replaced; a figure without data is left out. DIR/tables is brought up to date, too.")]
+    Written to DIR/report of the first experiment: report.html, one page with the answer, the \
+    figures, all models and how they were run, which needs no other file and no network, so that \
+    it can be mailed; figures/NAME.svg and NAME.png, each with NAME.csv, which it was drawn from; \
+    figures/columns.csv explains their columns. Files of their names are replaced; a figure without \
+    data is left out. DIR/tables is brought up to date, too.")]
 pub struct ReportArgs {
     /// The experiment directory; others are shown where searches are compared
     #[arg(required = true, value_name = "DIR")]
@@ -33,5 +35,6 @@ pub fn run(args: ReportArgs, printer: &Printer) -> anyhow::Result<()> {
         "{} figures: {}",
         reported.figures,
         reported.folder.join("figures").display()
-    ))
+    ))?;
+    printer.result(&format!("page: {}", reported.folder.join(PAGE).display()))
 }

@@ -11,6 +11,7 @@ use super::printer::Printer;
 use crate::config;
 use crate::ops::Refusal;
 use crate::q_learning::{Epsilon, QTable, sample_trajectory};
+use crate::report::terminal::with_commas;
 use crate::seed::{Purpose, generator};
 use crate::space::{Architecture, Space, SpaceError, StateKey, StateTuple};
 
@@ -191,22 +192,4 @@ fn cost(space: &Space, architecture: &Architecture) -> String {
         with_commas(cost.macs),
         sizes.join(" "),
     )
-}
-
-fn with_commas(number: impl ToString) -> String {
-    let digits = number.to_string();
-    let groups = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
-    groups.collect::<Vec<_>>().join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn digits_are_grouped_for_people() {
-        assert_eq!(with_commas("7"), "7");
-        assert_eq!(with_commas("565"), "565");
-        assert_eq!(with_commas("282710031500590500770"), "282,710,031,500,590,500,770");
-    }
 }

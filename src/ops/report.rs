@@ -1,4 +1,4 @@
-//! The figures of experiments. Reads everything, appends nothing.
+//! The figures and the page of experiments. Reads everything, appends nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,17 @@ use rayon::prelude::*;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
 
+use crate::config::ExperimentConfig;
+use crate::dataset::DataParams;
 use crate::ops::Experiment;
+use crate::ops::finalize::certificate;
 use crate::ops::journal::Journal;
 use crate::ops::reduce::tables::{self, add_details, search_data};
+use crate::ops::status::status;
 use crate::report::SearchData;
 use crate::report::figures::{Figure, FigureData, figures};
+use crate::report::finals::Finals;
+use crate::report::page::{ReportedSearch, page};
 use crate::storage::fs::publish;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -22,6 +28,9 @@ pub struct ReportOptions {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 }
+
+/// Of the page, in the folder of the report.
+pub const PAGE: &str = "report.html";
 
 #[derive(Debug)]
 pub struct Reported {
@@ -46,13 +55,51 @@ pub fn report(experiments: &[Experiment], options: &ReportOptions) -> Result<Rep
     }
     let own = || experiments[0].dir().root().join("report");
     let folder = options.out.clone().unwrap_or_else(own);
-    let figures = write_figures(&searches, &folder.join("figures"))?;
-    Ok(Reported { folder, figures: figures.len(), notices })
+    let mut reported = Vec::new();
+    for (number, experiment) in experiments.iter().enumerate() {
+        let finals = certificate(experiment)?;
+        // The first is compared with the others.
+        let shown = if number == 0 { &searches[..] } else { &searches[number..=number] };
+        let data = FigureData { searches: shown, finals: finals.as_ref(), ..FigureData::default() };
+        let figures = match number {
+            0 => write_figures(&data, &folder.join("figures"))?,
+            _ => figures(&data).0,
+        };
+        reported.push(of_one(experiment, &searches[number], finals, figures)?);
+    }
+    publish::replace_file(&folder.join(PAGE), page(&reported).as_bytes())?;
+    let figures = reported[0].figures.len();
+    Ok(Reported { folder, figures, notices })
 }
 
-fn write_figures(searches: &[SearchData], folder: &Path) -> Result<Vec<Figure>> {
+fn of_one<'a>(
+    experiment: &'a Experiment,
+    search: &'a SearchData,
+    finals: Option<Finals>,
+    figures: Vec<Figure>,
+) -> Result<ReportedSearch<'a>> {
+    let (config, frozen) = (experiment.config(), &experiment.frozen);
+    let ExperimentConfig { data, search_space, training, .. } = &config.config;
+    // The same images may lie in another place.
+    let data = DataParams { path: None, cache: None, ..data.clone() };
+    let conditions = (&frozen.data_files, data, search_space, training.epochs);
+    Ok(ReportedSearch {
+        search,
+        summary: status(experiment)?,
+        finals,
+        space: &config.space,
+        strategy: config.strategy.kind.into(),
+        seed: config.experiment.seed,
+        configuration: config.to_yaml(),
+        conditions: serde_json::to_string(&conditions)?,
+        program_version: &frozen.program_version,
+        figures,
+    })
+}
+
+fn write_figures(data: &FigureData, folder: &Path) -> Result<Vec<Figure>> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    let (figures, tables) = figures(&FigureData { searches, ..FigureData::default() });
+    let (figures, tables) = figures(data);
     let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
     for file in &tables.files {
         write(&file.name, file.text.as_bytes())?;

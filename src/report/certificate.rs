@@ -9,7 +9,7 @@ use super::terminal::{decimals, hanging, hours, hours_label, short};
 use crate::model::MeasuredError;
 use crate::predictor::AuditFindings;
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     decimals(100.0 * share, 2) + " %"
 }
 
@@ -21,10 +21,10 @@ fn name(of: &FinalResult) -> String {
     }
 }
 
-fn time(seconds: f64, search: &SearchFacts) -> String {
+pub(super) fn time(seconds: f64, uses_accelerator: bool) -> String {
     match seconds < 600.0 {
         true => format!("{seconds:.0} s"),
-        false => format!("{} {}", hours(seconds), hours_label(search.uses_accelerator)),
+        false => format!("{} {}", hours(seconds), hours_label(uses_accelerator)),
     }
 }
 
@@ -42,8 +42,8 @@ fn differences(finals: &Finals) -> impl Iterator<Item = String> {
 }
 
 /// What must not be overlooked.
-fn marks(finals: &Finals) -> impl Iterator<Item = String> {
-    let trainers = [("Search", &*finals.search.trainer), ("Final training", finals.trainer)];
+pub(super) fn marks(finals: &Finals) -> impl Iterator<Item = String> {
+    let trainers = [("Search", &*finals.search.trainer), ("Final training", &finals.trainer)];
     let marks = trainers.map(|(what, by)| mark(by).map(|mark| format!("{what}: {mark}")));
     marks.into_iter().flatten().chain(finals.transfer.clone())
 }
@@ -121,10 +121,10 @@ const fn unfinished(is_finished: bool) -> &'static str {
 }
 
 /// What the control is, and what it cost.
-fn control(finals: &Finals) -> Option<String> {
+pub(super) fn control(finals: &Finals) -> Option<String> {
     finals.networks.iter().find(|of| of.role == NetworkRole::Control)?;
     let search = &finals.search;
-    let cost = |seconds: f64| time(seconds, search);
+    let cost = |seconds: f64| time(seconds, search.uses_accelerator);
     let all = cost(search.seconds);
     Some(match &finals.control {
         Some(SearchFacts { experiment, results, seconds, finished, .. }) => format!(
@@ -158,7 +158,7 @@ fn reads(finals: &Finals) -> String {
     format!("{what} They were opened (`reads.csv`):{reads}")
 }
 
-fn stopping(search: &SearchFacts) -> String {
+pub(super) fn stopping(search: &SearchFacts) -> String {
     let SearchFacts { stopped, audited, false_stops, .. } = *search;
     let findings = AuditFindings { audited, false_stops, ..AuditFindings::default() };
     let audits = findings.interval().map(|(low, high)| {
@@ -190,7 +190,7 @@ pub fn page(finals: &Finals) -> String {
     });
     let mut versions = finals.versions.iter().map(|(name, version)| format!("{name} {version}"));
     let files = finals.sha256.iter().map(|(file, sum)| format!("SHA-256 of `{file}`: `{sum}`"));
-    let spent = |seconds: f64| time(seconds, search);
+    let spent = |seconds: f64| time(seconds, search.uses_accelerator);
     let validation =
         finals.validation_images.map_or("images".to_owned(), |it| format!("{it} images"));
     let page = format!(
@@ -249,7 +249,7 @@ mod tests {
         finals.networks.iter_mut().for_each(|of| of.validation = None);
         finals.untested = Some("`/home/me/images` has no test images".to_owned());
         finals.has_test_images = false;
-        (finals.search.trainer, finals.trainer) = ("imported".to_owned(), "synthetic");
+        (finals.search.trainer, finals.trainer) = ("imported".to_owned(), "synthetic".to_owned());
         finals.reads.clear();
         let finals = finals.summed_up();
         assert_golden("report/certificate_untested.md", &page(&finals));

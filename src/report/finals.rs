@@ -71,14 +71,14 @@ impl SearchFacts {
 }
 
 /// What `certificate.json` holds.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Finals {
     pub search: SearchFacts,
     /// The search that the control is from, where it is another one.
     pub control: Option<SearchFacts>,
     /// Of the long trainings, which may be of another configuration than the search.
     pub seed: u64,
-    pub trainer: &'static str,
+    pub trainer: String,
     /// Which images the long trainings had, as a phrase.
     pub images: String,
     pub search_epochs: u32,
@@ -102,7 +102,7 @@ pub struct Finals {
     pub sha256: BTreeMap<String, String>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FinalNetwork {
     pub role: NetworkRole,
     pub architecture: String,
@@ -124,7 +124,7 @@ pub struct FinalNetwork {
     pub repeats: Vec<FinalRepeat>,
 }
 
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FinalRepeat {
     /// From 1.
     pub repeat: u32,
@@ -136,9 +136,9 @@ pub struct FinalRepeat {
 }
 
 /// How good a network is, or several whose outputs are averaged.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct FinalResult {
-    pub name: &'static str,
+    pub name: String,
     pub architectures: Vec<String>,
     pub validation: Option<MeasuredError>,
     /// By repeat. Repeat r of several is made of the repeats r of each.
@@ -236,7 +236,7 @@ impl Outputs {
 }
 
 impl FinalResult {
-    pub fn of(name: &'static str, members: &[&FinalNetwork], validation_images: u64) -> Self {
+    pub fn of(name: &str, members: &[&FinalNetwork], validation_images: u64) -> Self {
         let error = |repeat: u32| {
             let outputs = members
                 .iter()
@@ -248,7 +248,7 @@ impl FinalResult {
         let errors = test.values().map(|of| of.error).collect_vec();
         let accuracy = |of: &FinalNetwork| of.validation_accuracy;
         Self {
-            name,
+            name: name.to_owned(),
             architectures: members.iter().map(|of| of.architecture.clone()).collect(),
             validation: match members {
                 [one] => accuracy(one).map(|it| MeasuredError::of(1.0 - it, validation_images)),
@@ -316,7 +316,7 @@ impl Finals {
         let is_known = |of: &FinalResult| of.validation.is_some() || !of.test.is_empty();
         let mut results = results.filter(is_known).collect_vec();
         let top = results.first().cloned().unwrap_or_default();
-        for rival in results.iter_mut().filter(|of| ["control", "baseline"].contains(&of.name)) {
+        for rival in results.iter_mut().filter(|of| ["control", "baseline"].contains(&&*of.name)) {
             let ends = top
                 .beside(rival)
                 .and_then(|(_, [top, rival])| Some(are_apart(top.interval()?, rival.interval()?)));
@@ -400,7 +400,7 @@ mod tests {
     #[test]
     fn errors_worked_by_hand() {
         let finals = sample::finals();
-        let names = finals.results.iter().map(|of| of.name).collect_vec();
+        let names = finals.results.iter().map(|of| &*of.name).collect_vec();
         assert_eq!(names, ["top model", "ensemble", "greedy ensemble", "control"]);
         let wrong = finals
             .results

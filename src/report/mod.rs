@@ -4,7 +4,7 @@
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
 //! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared;
-//! [`figures`]: SVG.
+//! [`figures`]: SVG; [`page`]: all of it in HTML.
 
 pub mod benchmark;
 pub mod certificate;
@@ -13,6 +13,7 @@ pub mod finals;
 #[cfg(test)]
 mod golden;
 mod iterations;
+pub mod page;
 #[cfg(test)]
 mod sample;
 mod search;

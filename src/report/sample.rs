@@ -336,7 +336,7 @@ pub(super) fn finals() -> Finals {
     Finals {
         search: SearchFacts::of(&summary(&search("torch")), 7),
         seed: 7,
-        trainer: "torch",
+        trainer: "torch".to_owned(),
         images: "3 classes, 1 x 28 x 28".to_owned(),
         search_epochs: 3,
         final_epochs: 40,

@@ -115,7 +115,7 @@ impl Summary {
 }
 
 impl BestNetwork {
-    fn of(record: &ArchitectureRecord, validation_images: Option<u64>) -> Option<Self> {
+    pub(super) fn of(record: &ArchitectureRecord, validation_images: Option<u64>) -> Option<Self> {
         let accuracy = record.best_validation_accuracy?;
         let images = validation_images.filter(|_| record.event == Event::Trained);
         let right = |images: u64| (accuracy * images as f64).round() as u64;

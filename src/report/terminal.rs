@@ -82,7 +82,7 @@ fn bests(summary: &Summary) -> Vec<String> {
     lines
 }
 
-const LEGEND: &str = "C(32,5,1): 32 filters of 5 x 5, stride 1; P(3,2): pooling of 3 x 3, stride 2; \
+pub(super) const LEGEND: &str = "C(32,5,1): 32 filters of 5 x 5, stride 1; P(3,2): pooling of 3 x 3, stride 2; \
                       FC(128): 128 neurons; GAP: average pooling of all that is left; D(1,3): the \
                       first dropout of 3; SM: softmax";
 
@@ -102,6 +102,14 @@ fn rounded(epsilon: f64) -> String {
 
 fn known(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
+}
+
+/// Groups the digits before the decimal point.
+pub(crate) fn with_commas(number: impl ToString) -> String {
+    let text = number.to_string();
+    let (whole, decimals) = text.split_at(text.find('.').unwrap_or(text.len()));
+    let groups = whole.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy);
+    groups.collect::<Vec<_>>().join(",") + decimals
 }
 
 /// Writes a count as people say it: 730, 85.2k, 11.26M.
@@ -278,6 +286,14 @@ mod tests {
     fn counts_are_written_as_people_say_them() {
         let counts = [0, 999, 1_000, 85_249, 999_949, 999_950, 11_263_498];
         assert_eq!(counts.map(short), ["0", "999", "1.0k", "85.2k", "999.9k", "1.00M", "11.26M"]);
+    }
+
+    #[test]
+    fn digits_are_grouped_for_people() {
+        assert_eq!(with_commas("7"), "7");
+        assert_eq!(with_commas(565), "565");
+        assert_eq!(with_commas("1234.5678"), "1,234.5678");
+        assert_eq!(with_commas("282710031500590500770"), "282,710,031,500,590,500,770");
     }
 
     #[test]

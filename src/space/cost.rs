@@ -6,7 +6,7 @@ use super::architecture::Architecture;
 use super::layer::Layer;
 use super::params::Space;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Cost {
     /// Weights and biases, batch normalisation's included.
     pub parameters: u64,
@@ -14,26 +14,44 @@ pub struct Cost {
     pub macs: u64,
 }
 
+/// A layer, what leaves it, and what it costs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerCost {
+    pub layer: Layer,
+    /// Of maps, or of numbers after a layer that flattens.
+    pub channels: u64,
+    pub side: u32,
+    pub cost: Cost,
+}
+
 impl Space {
+    pub fn cost(&self, architecture: &Architecture) -> Cost {
+        self.layer_costs(architecture).iter().fold(Cost::default(), |sum, of| Cost {
+            parameters: sum.parameters + of.cost.parameters,
+            macs: sum.macs + of.cost.macs,
+        })
+    }
+
     /// A global average pooling is a 1x1 convolution to one map per class and the mean of each;
     /// the softmax after it is a dense layer of classes x classes.
-    pub fn cost(&self, architecture: &Architecture) -> Cost {
-        let mut cost = Cost { parameters: 0, macs: 0 };
+    pub fn layer_costs(&self, architecture: &Architecture) -> Vec<LayerCost> {
+        let mut costs = Vec::new();
         let mut channels = u64::from(self.image.channels);
         let batch_norm = |channels: u64| if self.batch_norm { 2 * channels } else { 0 };
         // What a dense layer sees: maps of this side, until a layer has flattened them.
         let mut pixels = square(self.image.size);
         for (layer, side) in self.outputs(architecture) {
-            let area = square(side);
+            let (area, mut cost) = (square(side), Cost::default());
             // Inputs of one output, outputs, how often each weight is used, pixels after it.
             let (inputs, outputs, uses, after) = match layer {
                 Layer::Pool { .. } => {
-                    cost.parameters += batch_norm(channels);
+                    cost.parameters = batch_norm(channels);
                     pixels = area;
+                    costs.push(LayerCost { layer, channels, side, cost });
                     continue;
                 }
                 Layer::Conv { filters, kernel, .. } => {
-                    cost.parameters += batch_norm(filters.into());
+                    cost.parameters = batch_norm(filters.into());
                     (channels * square(kernel), filters, area, area)
                 }
                 Layer::GlobalAveragePool { classes } => (channels, classes, pixels, 1),
@@ -43,10 +61,11 @@ impl Space {
             };
             let outputs = u64::from(outputs);
             cost.parameters += (inputs + 1) * outputs;
-            cost.macs += inputs * outputs * uses;
+            cost.macs = inputs * outputs * uses;
             (channels, pixels) = (outputs, after);
+            costs.push(LayerCost { layer, channels, side, cost });
         }
-        cost
+        costs
     }
 
     /// The true side of the representation after each convolution and pooling.

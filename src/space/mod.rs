@@ -26,7 +26,7 @@ mod state;
 
 pub use action::Action;
 pub use architecture::{Architecture, Candidate, DropoutMark, SpaceError};
-pub use cost::Cost;
+pub use cost::{Cost, LayerCost};
 pub use layer::Layer;
 pub use mask::Mask;
 pub use params::{DataShape, KernelRule, Padding, Pool, PoolRounding, Space, SpaceParams};

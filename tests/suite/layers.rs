@@ -15,8 +15,8 @@ use syn::visit::{self, Visit};
 /// modules it may name. A change may raise a budget in the same commit, with a reason there.
 const MODULES: &[(&str, usize, &[&str])] = &[
     ("invalid", 50, &[]),
-    // 1,070 before masks.
-    ("space", 1_140, &["invalid"]),
+    // 1,070 before masks; 1,140 before the costs of single layers.
+    ("space", 1_159, &["invalid"]),
     ("outcome", 70, &[]),
     ("seed", 60, &[]),
     ("maths", 130, &[]),
@@ -52,8 +52,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     // 1,860 before the long trainings after a search. An error with its interval is the model's.
     (
         "report",
-        // 2,565 before strategies were compared; 3,048 before figures.
-        4_412,
+        // 2,565 before strategies were compared; 3,048 before figures; 4,400 before the page.
+        4_868,
         &["space", "outcome", "seed", "maths", "q_learning", "predictor", "storage", "model"],
     ),
     (

@@ -21,6 +21,7 @@ mod models; // the weights of the best networks
 mod portable; // the same bytes on every machine
 mod recorded; // what was recorded, in the place of training
 mod reduce; // learning, again and again
+mod report; // what people look at
 mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine
 mod run_ends_early; // interrupted, killed, halted, or with a trainer that does not work

@@ -19,7 +19,7 @@ mod test;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
@@ -172,6 +172,17 @@ fn places(root: &Path) -> Vec<PathBuf> {
 pub fn children(root: &Path) -> Vec<PathBuf> {
     let children = places(root).into_iter().flat_map(|at| [VALIDATE, WHOLE].map(|it| at.join(it)));
     children.filter(|child| ExperimentDir::is_at(&root.join(child))).collect()
+}
+
+/// What the certificate says, where there is one: of the images of the search.
+pub fn certificate(parent: &Experiment) -> Result<Option<Finals>> {
+    let path = parent.dir().root().join(FOLDER).join("certificate.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = regular_file::read(&path, MEDIUM);
+    let parsed = text.map_err(anyhow::Error::from).and_then(|it| Ok(serde_json::from_slice(&it)?));
+    parsed.with_context(|| format!("`{}` (`metaqnn finalize` writes it anew)", path.display()))
 }
 
 /// What of their other files is damaged.

@@ -35,7 +35,7 @@ pub fn write(
         search: networks.search.clone(),
         control: networks.control.clone(),
         seed: validate.config().experiment.seed,
-        trainer: validate.config().recipe.trainer.into(),
+        trainer: <&str>::from(validate.config().recipe.trainer).to_owned(),
         images: images([validate, whole]),
         search_epochs: parent.config().recipe.epochs,
         final_epochs: validate.config().recipe.epochs,

@@ -77,7 +77,7 @@ fn add_networks(set: &mut TableSet, finals: &Finals) {
             |row| Some(row.result.test.get(&1)?.interval[0]);
         test_error_upper: SHARE, "Upper end of the exact 95 % interval of test_error_1",
             |row| Some(row.result.test.get(&1)?.interval[1]);
-        trainer: TRAINER, WHO_TRAINED, |_| finals.trainer;
+        trainer: TRAINER, WHO_TRAINED, |_| finals.trainer.clone();
     };
     let repeats = finals.networks.iter().flat_map(|of| &of.repeats).map(|of| of.repeat);
     for repeat in repeats.unique().sorted() {
@@ -127,7 +127,7 @@ pub fn add_depths(set: &mut TableSet, finals: &Finals) {
             |row| rank(|of| of.search_accuracy, row);
         validation_rank: POSITIVE, "Rank of the depth by validation_accuracy, 1 for the best",
             |row| rank(|of| of.validation_accuracy, row);
-        trainer: TRAINER, WHO_TRAINED, |_| finals.trainer;
+        trainer: TRAINER, WHO_TRAINED, |_| finals.trainer.clone();
     };
     set.add("depth", &columns, &rows);
 }
