@@ -322,6 +322,11 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+    use std::fs::File;
+
+    use flate2::read::GzDecoder;
+    use itertools::Itertools;
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
@@ -384,28 +389,54 @@ mod tests {
         assert!((times / f64::from(draws) - probability).abs() < 4.0 * deviation);
     }
 
-    /// Rewards the share of large convolutions.
-    fn reward(layers: &[Action]) -> f64 {
-        let is_large = |layer: &&Action| matches!(layer, Layer::Conv { filters: 16, .. });
-        layers.iter().filter(is_large).count() as f64 / 4.0
+    /// Of 400 draws, repeats included, the mean of the first and last hundred: reward and surprise,
+    /// whose mean is the entropy.
+    fn learning(space: &Space, reward: impl Fn(&[Action]) -> f64) -> [[f64; 2]; 2] {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        let params = PolicyGradientParams::default();
+        let mut controller = Controller::new(space, params, &mut rng);
+        let draws = (0..400).map(|_| {
+            let (layers, probability) = controller.sample(space, &mut rng);
+            controller.learn(space, &layers, reward(&layers));
+            [reward(&layers), -ln(probability)]
+        });
+        let draws = draws.collect_vec();
+        [0, 1].map(|which| {
+            [0, 300].map(|from| mean(draws[from..from + 100].iter().map(|it| it[which])))
+        })
     }
 
     #[test]
     fn rewards_rise_and_the_entropy_falls() {
-        let (space, mut rng) = (space(), ChaCha8Rng::seed_from_u64(8));
-        let mut controller = controller(PolicyGradientParams::default());
-        let (mut rewards, mut surprises) = (Vec::new(), Vec::new());
-        for _ in 0..400 {
-            let (layers, probability) = controller.sample(&space, &mut rng);
-            rewards.push(reward(&layers));
-            // Its mean is the entropy.
-            surprises.push(-ln(probability));
-            controller.learn(&space, &layers, *rewards.last().unwrap());
-        }
-        let ends =
-            |values: &[f64]| [&values[..100], &values[300..]].map(|it| mean(it.iter().copied()));
-        let ([early, late], [wide, narrow]) = (ends(&rewards), ends(&surprises));
+        let is_large = |layer: &&Action| matches!(layer, Layer::Conv { filters: 16, .. });
+        let [[early, late], [wide, narrow]] =
+            learning(&space(), |layers| layers.iter().filter(is_large).count() as f64 / 4.0);
         assert!(late > early + 0.3, "{early} to {late}");
+        assert!(narrow < 0.7 * wide, "{wide} to {narrow}");
+    }
+
+    /// The networks of `configs/fashion_grid.yaml`, with the accuracies that they really had.
+    #[test]
+    fn on_images_rewards_rise_and_the_entropy_falls() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/fashion-grid.csv.gz");
+        let mut rewards = HashMap::new();
+        let text = GzDecoder::new(File::open(file).unwrap());
+        for row in csv::Reader::from_reader(text).deserialize::<HashMap<String, String>>() {
+            let row = row.unwrap();
+            let accuracy = row["validation_accuracy"].parse().unwrap_or(0.1);
+            let best = rewards.entry(row["architecture"].clone()).or_insert(0.1_f64);
+            *best = best.max(accuracy);
+        }
+        let params: SpaceParams = serde_yaml::from_str(
+            "{max_layers: 5, filters: [4, 8], kernels: [1, 3], pools: [[2, 2]], fc_widths: [32], \
+             max_fc_layers: 1}",
+        )
+        .unwrap();
+        let space = params.check(DataShape { size: 28, channels: 1, classes: 10 }).unwrap();
+        let [[early, late], [wide, narrow]] = learning(&space, |layers| {
+            rewards[&space.architecture(layers.to_vec()).unwrap().to_string()]
+        });
+        assert!(late > early + 0.05, "{early} to {late}");
         assert!(narrow < 0.7 * wide, "{wide} to {narrow}");
     }
 

@@ -17,15 +17,17 @@ fn every_shipped_configuration_is_valid() {
     assert_eq!(
         names,
         [
-            "cifar10", "cifar100", "cluster", "fashion_mnist", "images", "mnist", "quickstart",
-            "svhn", "svhn_small",
+            "cifar10", "cifar100", "cluster", "fashion_grid", "fashion_mnist", "images", "mnist",
+            "quickstart", "svhn", "svhn_small",
         ]
         .map(|name| format!("{name}.yaml"))
     );
     let experiment = Experiment::with(SMALL);
     for name in names {
-        let checked = experiment.run(&["config", "--check", folder.join(name).to_str().unwrap()]);
-        assert_eq!(checked.success().stderr(), "", "no warning");
+        let mut check = experiment.command(&["config", "--check", &format!("configs/{name}")]);
+        let checked = check.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&checked.stderr), "", "no warning");
+        assert!(checked.status.success());
     }
 }
 

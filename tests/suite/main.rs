@@ -10,6 +10,7 @@ mod contention; // many tasks at once
 mod doctor; // what a place can do
 mod early_stopping; // the predictor and its verdicts
 mod export; // files of the published program, and back
+mod fashion_grid; // a benchmark of real trainings
 mod finalize; // long trainings of the best networks, and their test
 mod full_disk; // for a while
 mod init; // what is refused before any work is done
