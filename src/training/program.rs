@@ -157,7 +157,8 @@ impl ProgramTrainer {
                 Output::Line(line) => {
                     match dialogue.take(&line).map_err(|problem| broken(problem, &line))? {
                         Some(Message::Epoch(report)) => {
-                            if on_report(Report::Epoch(&report)).is_break() {
+                            let is_stop = on_report(Report::Epoch(&report)).is_break();
+                            if is_stop {
                                 dialogue.lines_after_stop = Some(0);
                                 process.write_line(&Stop { stop: true });
                                 deadline.wait_for(Awaited::EndOfTraining);

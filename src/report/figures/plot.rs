@@ -292,10 +292,10 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
     }
     for (value, name) in ticks {
         let at = down(value);
-        let _ = write!(
+        let _ = writeln!(
             svg,
             "<path d=\"M{left:.1} {at:.1}H{right:.1}\" stroke=\"currentColor\" \
-             stroke-opacity=\"0.15\"/>\n"
+             stroke-opacity=\"0.15\"/>"
         );
         svg += &text(left - 6.0, at + 4.0, END, &name);
     }
@@ -309,12 +309,12 @@ fn panel(panel: &Panel, [left, top, whole, height]: [f64; 4]) -> String {
             free = at + half + 4.0;
             svg += &text(at, bottom + 17.0, MIDDLE, &name);
         }
-        let _ = write!(svg, "<path d=\"M{at:.1} {bottom:.1}v4\" stroke=\"currentColor\"/>\n");
+        let _ = writeln!(svg, "<path d=\"M{at:.1} {bottom:.1}v4\" stroke=\"currentColor\"/>");
     }
-    let _ = write!(
+    let _ = writeln!(
         svg,
         "<path d=\"M{left:.1} {top:.1}V{bottom:.1}H{right:.1}\" fill=\"none\" \
-         stroke=\"currentColor\"/>\n"
+         stroke=\"currentColor\"/>"
     );
     svg += &text((left + right) / 2.0, bottom + 36.0, MIDDLE, &panel.x.label);
     let (at, middle) = (left - widest - 16.0, (top + bottom) / 2.0);
