@@ -35,7 +35,7 @@ pub(super) fn svg(comparison: &Comparison) -> String {
     let y = Axis::within("best true accuracy (%)", [low, high]);
     let panel = Panel::of("", [x, y], series.collect());
     let title = "Best true accuracy, median and middle half of the seeds";
-    let (svg, height) = plot::svg("benchmark", title, title, &[panel]);
+    let (svg, height) = plot::svg(title, title, &[panel]);
     plot::standalone(&svg, title, height)
 }
 

@@ -192,3 +192,48 @@ pub fn stability(drawing: &mut Drawing, searches: &[SearchData]) {
     };
     drawing.add(["stability", "Searches with other seeds"], caption, &panels, columns, &rows);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample::iteration;
+    use crate::storage::{Event, Row};
+
+    fn search(name: &str, rewards: &[(f64, f64)]) -> SearchData {
+        let row = |(number, &(epsilon, reward))| {
+            let row = iteration(number, Event::Trained);
+            Row { epsilon: Some(epsilon), reward: Some(reward), ..row }
+        };
+        let iterations = (1..).zip(rewards).map(row).collect();
+        SearchData { experiment: name.to_owned(), iterations, ..SearchData::default() }
+    }
+
+    fn table(drawing: &Drawing) -> Vec<&str> {
+        drawing.tables.files[0].text.lines().skip(1).collect()
+    }
+
+    #[test]
+    fn a_bar_is_the_mean_of_an_epsilon_and_the_line_that_of_the_last_ones() {
+        let mut drawing = Drawing::default();
+        let rewards: Vec<_> =
+            (0..10).map(|n| (if n < 8 { 1.0 } else { 0.5 }, 0.0625 * f64::from(n))).collect();
+        rolling_mean(&mut drawing, &search("a", &rewards));
+        let rows = table(&drawing);
+        // 3.5 and 8.5 sixteenths; the line begins with the mean of 0 and 1.
+        assert_eq!(rows[..2], ["epsilon,1,1,8,0.21875,", "epsilon,0.5,9,10,0.53125,"]);
+        assert_eq!((rows[2], rows.len()), ("rolling,,1,2,0.03125,", 2 + 9));
+    }
+
+    #[test]
+    fn searches_with_other_seeds_have_a_mean_and_a_deviation() {
+        let [a, b] = [("a", 0.5), ("b", 0.75)].map(|(name, mean)| search(name, &[(1.0, mean)]));
+        let other = SearchData { family: "other".to_owned(), ..a.clone() };
+        let mut drawing = Drawing::default();
+        stability(&mut drawing, &[a.clone(), other.clone()]);
+        assert!(drawing.figures.is_empty());
+        stability(&mut drawing, &[a, other, b]);
+        // Of 0.5 and 0.75: 0.125 x sqrt(2).
+        let all = ",1,0.625,0.176776695296637,2,";
+        assert_eq!(table(&drawing), ["a,1,0.5,,1,", "b,1,0.75,,1,", all]);
+    }
+}

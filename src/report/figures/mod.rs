@@ -58,7 +58,7 @@ impl Drawing {
         let mut series = of.iter().flat_map(|panel| &panel.series);
         let is_drawn = series.any(|series| !series.points.is_empty());
         if is_drawn {
-            let (svg, height) = plot::svg(name, title, &caption, of);
+            let (svg, height) = plot::svg(title, &caption, of);
             self.figures.push(Figure { name, title: title.to_owned(), caption, svg, height });
         }
         is_drawn

@@ -221,7 +221,7 @@ const ROW: f64 = 20.0;
 
 /// The panels, two beside each other where there are several, below the legend of all. Returns the
 /// height, too.
-pub fn svg(name: &str, title: &str, description: &str, panels: &[Panel]) -> (String, f64) {
+pub fn svg(title: &str, description: &str, panels: &[Panel]) -> (String, f64) {
     let (mut body, mut top) = legend(panels);
     let columns = panels.len().clamp(1, 2);
     for row in panels.chunks(columns) {
@@ -239,8 +239,8 @@ pub fn svg(name: &str, title: &str, description: &str, panels: &[Panel]) -> (Str
     }
     let svg = format!(
         "<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" \
-         font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-labelledby=\"{name}-title {name}-text\">\n\
-         <title id=\"{name}-title\">{}</title>\n<desc id=\"{name}-text\">{}</desc>\n{body}</svg>\n",
+         font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{0}\">\n\
+         <title>{0}</title>\n<desc>{1}</desc>\n{body}</svg>\n",
         escaped(title),
         escaped(description)
     );
@@ -449,7 +449,7 @@ mod tests {
             notes: vec![(point(1.0, 0.5), "<".into())],
             series: marks.into_iter().zip(0..).map(|(mark, style)| series(mark, style)).collect(),
         };
-        let (svg, height) = svg("name", "a & b", "text", &[panel.clone(), panel]);
+        let (svg, height) = svg("a & b", "text", &[panel.clone(), panel]);
         assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         assert!(svg.contains("a &lt; b") && svg.contains("role=\"img\""));
         let file = standalone(&svg, "a & b", height);
