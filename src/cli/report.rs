@@ -7,13 +7,15 @@ use clap::Args;
 use super::printer::Printer;
 use crate::ops::Experiment;
 use crate::ops::report::{PAGE, ReportOptions, report};
+use crate::simulate::replay;
 
 /// Show what a search has found and learned, and what it has cost: a page and figures
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     metaqnn report DIR\n  \
     metaqnn report DIR DIR-seed2 DIR-seed3     how far what is found depends on the seed\n  \
-    metaqnn report DIR RANDOM                  beside another search\n\n\
+    metaqnn report DIR RANDOM                  beside another search\n  \
+    metaqnn report DIR --replay 10             early stopping on its own learning curves\n\n\
     Written to DIR/report of the first experiment: report.html, one page with the answer, the \
     figures, all models and how they were run, which needs no other file and no network, so that \
     it can be mailed; figures/NAME.svg and NAME.png, each with NAME.csv, which it was drawn from; \
@@ -29,7 +31,8 @@ pub struct ReportArgs {
 
 pub fn run(args: ReportArgs, printer: &Printer) -> anyhow::Result<()> {
     let experiments = args.dirs.iter().map(|dir| Experiment::open(dir));
-    let reported = report(&experiments.collect::<anyhow::Result<Vec<_>>>()?, &args.options)?;
+    let reported =
+        report(&experiments.collect::<anyhow::Result<Vec<_>>>()?, &args.options, replay)?;
     reported.notices.iter().for_each(|notice| log::warn!("{notice}"));
     printer.result(&format!(
         "{} figures: {}",

@@ -97,7 +97,7 @@ pub fn learning_curves(drawing: &mut Drawing, search: &SearchData) {
 pub fn predicted(drawing: &mut Drawing, search: &SearchData, replay: Option<&Replay>) {
     let quarter = (search.epochs / 4).max(1);
     let of_search = search.curves.iter().filter_map(|(attempt, curve)| {
-        let row = search.row_of(attempt.iteration).filter(|row| row.event == Event::Trained)?;
+        let row = search.row_of(attempt.iteration).filter(|row| row.has_full_curve())?;
         let epoch = curve.last_start().iter().find(|row| row.epoch == quarter)?;
         Some((quarter, epoch.predicted_accuracy?, row.last_validation_accuracy?))
     });
