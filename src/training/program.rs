@@ -221,8 +221,9 @@ impl ProgramTrainer {
         }
         let of = dialogue.request.epochs;
         let place = match dialogue.last {
-            Some((_, epoch)) => format!("after epoch {epoch} of {of}"),
-            None => "before the first epoch".to_owned(),
+            Some((_, epoch)) => format!(" after epoch {epoch} of {of}"),
+            None if of == 0 => String::new(),
+            None => " before the first epoch".to_owned(),
         };
         Err(TrainingError::Crashed { status, place, stderr: process.last_stderr_line() })
     }

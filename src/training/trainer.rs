@@ -104,7 +104,7 @@ impl TrainingError {
 /// `the trainer crashed before the first epoch (exit status 3)`.
 fn describe(status: ExitStatus, place: &str) -> String {
     if status.success() {
-        return format!("the trainer ended {place} without a line `{{\"done\": true}}`");
+        return format!("the trainer ended{place} without a line `{{\"done\": true}}`");
     }
     let (code, signal) = (status.code().unwrap_or_default(), status.signal());
     let how = signal.map_or(format!("exit status {code}"), |signal| {
@@ -119,7 +119,7 @@ fn describe(status: ExitStatus, place: &str) -> String {
         }
         false => "",
     };
-    format!("the trainer crashed {place} ({how}{why})")
+    format!("the trainer crashed{place} ({how}{why})")
 }
 
 fn why_not_started(program: &Path, error: &io::Error) -> &'static str {

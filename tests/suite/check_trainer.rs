@@ -45,7 +45,7 @@ fn check(trainer: &str, timeout: &str) -> (Vec<String>, Option<i32>) {
     let place = Experiment::with("");
     fs::write(place.folder().join("trainer.py"), trainer).unwrap();
     let command = ["check-trainer", "--timeout", timeout, "python3", "trainer.py"];
-    let output = place.command(&command).output().unwrap();
+    let output = place.command(&command).env_remove("PYTHONUNBUFFERED").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let wrong = text.lines().filter(|line| !line.starts_with("ok "));
     (wrong.map(str::to_owned).collect(), output.status.code())
