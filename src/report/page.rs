@@ -43,7 +43,7 @@ pub fn page(searches: &[ReportedSearch]) -> String {
         title = escaped(&title),
         css = include_str!("page/page.css").to_owned() + STYLE,
         body = overview + &sections.collect::<String>(),
-        version = env!("CARGO_PKG_VERSION"),
+        version = env!("METAQNN_VERSION"),
         js = include_str!("page/page.js"),
     )
 }
