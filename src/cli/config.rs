@@ -17,7 +17,12 @@ use crate::storage::Trust;
     metaqnn init configs/cifar10.yaml /scratch/me/cifar10\n  \
     metaqnn init configs/svhn.yaml svhn-2 --set experiment.seed=2 --set data.path=/data/svhn\n  \
     metaqnn init flowers/ flowers-search          a configuration is written for the pictures\n  \
-    metaqnn init --from svhn --top 10 --per-depth 1 svhn-best --set strategy.list.repeats=3")]
+    metaqnn init --from svhn --top 10 --per-depth 1 svhn-best --set strategy.list.repeats=3\n\n\
+    `strategy.kind` says who chooses networks: `q_learning`, the paper's, unless it is set. On the \
+    benchmark configs/fashion_grid.yaml (3,426 networks, 100 searches each) one of the three best \
+    was found after so many seconds of training (median, 95 %): bayesian 17 (17 to 18), evolution \
+    54 (49 to 58), policy_gradient 55 (43 to 65), q_learning and exploit_best 103 (87 to 122), \
+    random 103 (80 to 128). Other spaces may order them otherwise.")]
 #[command(allow_missing_positional = true)]
 pub struct InitArgs {
     /// The configuration, or a folder of pictures with one folder a class
