@@ -28,8 +28,11 @@ fn what_every_worker_would_say_is_said_once() {
         .fails_with(4);
     let stderr = refused.stderr();
     // Before any worker is started, the configuration is warned of: its burn-in is never over.
-    let [warning, error] = stderr.lines().collect::<Vec<_>>()[..] else { panic!("{stderr}") };
+    let [warning, missing, error] = stderr.lines().collect::<Vec<_>>()[..] else {
+        panic!("{stderr}")
+    };
     assert!(warning.starts_with("warn: `early_stopping.burn_in`"), "{stderr}");
+    assert!(missing.starts_with("warn: `training.command`: `no-such-trainer`"), "{stderr}");
     assert!(error.starts_with("error: failed to start the trainer `no-such-trainer`"), "{stderr}");
     assert_eq!(experiment.log().len(), 0);
 }

@@ -238,7 +238,7 @@ pub fn svg(title: &str, description: &str, panels: &[Panel]) -> (String, f64) {
         top += height + 75.0;
     }
     let svg = format!(
-        "<svg class=\"plot\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {top}\" \
+        "<svg class=\"plot\" viewBox=\"0 0 {WIDTH} {top}\" \
          font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"{0}\">\n\
          <title>{0}</title>\n<desc>{1}</desc>\n{body}</svg>\n",
         escaped(title),
