@@ -452,7 +452,7 @@ fn diagram(space: &Space, architecture: &Architecture) -> String {
         add(kind, side, &name, &format!("{maps}{channels}, {parameters} parameters{dropout}"));
     }
     format!(
-        "<svg viewBox=\"0 0 420 {top}\" role=\"group\" aria-label=\"Its layers\">\n{rows}</svg>\n"
+        "<svg viewBox=\"0 0 450 {top}\" role=\"group\" aria-label=\"Its layers\">\n{rows}</svg>\n"
     )
 }
 
