@@ -193,13 +193,16 @@ impl Conversation {
             }
             ControlFlow::Continue(())
         });
-        if !matches!(ending, Ok(TrainingEnd::Interrupted)) {
-            let check = checked(name, &ending, "the training was over before it came", "");
-            return (check, epochs);
-        }
         let remedy = "catch TERM and USR1: finish or drop the epoch, make the checkpoint whole, \
                       and exit with 75";
-        let check = match process.and_then(|mut process| process.exit()) {
+        let exit = process.and_then(|mut process| process.exit());
+        let check = match exit.filter(|_| matches!(ending, Ok(TrainingEnd::Interrupted))) {
+            None if matches!(ending, Ok(TrainingEnd::Done)) => {
+                Check::warning(name, "it goes on after the signal, to the last epoch", remedy)
+            }
+            None if !matches!(ending, Ok(TrainingEnd::Interrupted)) => {
+                checked(name, &ending, "the training was over before it came", "")
+            }
             None => Check::failure(name, "it goes on after the signal, and is killed", remedy),
             Some(status) => {
                 let is_whole = status.code() == Some(TRY_AGAIN);

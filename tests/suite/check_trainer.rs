@@ -38,7 +38,7 @@ while True:
 "#;
 
 /// Longer than the start of Python takes on a busy machine.
-const WAITS_IN_VAIN: &str = "5";
+const WAITS_IN_VAIN: &str = "10";
 
 /// The lines of the checks, without those that are ok, and the exit status.
 fn check(trainer: &str, timeout: &str) -> (Vec<String>, Option<i32>) {
@@ -80,7 +80,7 @@ fn each_of_many_faults_is_named_with_what_to_do() {
     ];
     for (part, fault, named) in spoilt {
         assert!(GOOD.contains(part), "{part}");
-        let waits = ["", "if False:", "    while not line:\n        pass", "signal.SIG_IGN"];
+        let waits = ["", "    while not line:\n        pass"];
         let timeout = if waits.contains(&fault) { WAITS_IN_VAIN } else { "60" };
         let (wrong, status) = check(&GOOD.replacen(part, fault, 1), timeout);
         assert!(wrong.iter().any(|line| line.contains(named)), "{fault}: {wrong:#?}");
