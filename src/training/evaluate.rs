@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn a_trainer_is_asked_once_and_its_stderr_is_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let script = "cd $1; read -r line; printf %s \"$line\" > asked; echo loaded >&2; \
+        let script = "cd $1; read -r line; printf %s \"$line\" > asked; echo loaded >&2; sleep 0.2; \
                       echo '{\"done\": true}'";
         let ended = answer(script, folder.path(), Interrupt::default());
         assert!(matches!(ended, Ok(TrainingEnd::Done)), "{ended:?}");
