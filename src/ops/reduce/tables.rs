@@ -222,8 +222,8 @@ pub(crate) fn missing_curves(experiment: &Experiment, rows: &[Row]) -> Result<Op
     let missing = all.difference(&there).count();
     Ok((missing > 0).then(|| {
         format!(
-            "{missing} of {} learning curves are missing in `{}`: tables and predictors that are \
-             made anew lack them (put the files back from a copy; `metaqnn verify` names them)",
+            "{missing} of {} learning curves are missing in `{}`: what is made of them anew lacks \
+             them (put the files back from a copy; `metaqnn verify` names them)",
             all.len(),
             experiment.dir().folder(Folder::Curves).display()
         )
