@@ -15,6 +15,7 @@
 #   report   the page of a search in a browser, with pictures of it
 #   simulate early stopping on the recorded curves of 341 networks
 #   stopping a search on Fashion-MNIST with and without early stopping
+#   strategies real searches by several strategies, and the test error of what they found
 #
 # Each proof is a file in scripts/proofs/, whose head says what it does and which cases it has.
 #
