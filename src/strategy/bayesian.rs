@@ -254,6 +254,27 @@ mod tests {
     }
 
     #[test]
+    fn after_a_replay_of_the_log_the_hyperparameters_are_found_anew() {
+        let search = |reward: fn(&Architecture) -> f64| {
+            let mut search = MadeUpSearch::new(space());
+            let networks = ["", "C(8,3,1), ", "C(16,3,1), ", "C(64,3,1), "];
+            for name in networks.map(|layer| format!("[{layer}SM(10)]")) {
+                let network = search.history(None).space().parse(&name).unwrap();
+                search.train(&name, None, Event::Trained, reward(&network));
+            }
+            search
+        };
+        let (mut fresh, mut stale) = (strategy(4), strategy(4));
+        let mut other = search(made_up_reward);
+        let expected = other.next(&mut fresh, None, 1);
+        search(|network| 0.1 * network.depth() as f64).next(&mut stale, None, 1).unwrap();
+        // As many results, which are others.
+        assert_ne!(other.next(&mut stale, None, 1), expected);
+        other.replays = 1;
+        assert_eq!(other.next(&mut stale, None, 1), expected);
+    }
+
+    #[test]
     fn what_others_have_claimed_meanwhile_is_passed_over() {
         let mut search = MadeUpSearch::new(space());
         let mut strategy = strategy(4);
