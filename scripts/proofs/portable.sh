@@ -50,7 +50,7 @@ def contents(search):
     found = {}
     for path in sorted([search / "replay.csv", *search.glob("curves/*.csv"), *search.glob("views/*/*"), *search.glob("predictors/*/*")]):
         name = str(path.relative_to(search))
-        if path.name in ("q_table.csv", "predictor.yaml"):
+        if path.name in ("q_table.csv", "strategy.bin", "predictor.yaml"):
             found[name] = path.read_bytes()
         elif path.parent.name == "curves" or name == "replay.csv":
             rows = csv.DictReader(path.open())

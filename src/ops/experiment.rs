@@ -13,6 +13,7 @@ use crate::space::Candidate;
 use crate::storage::fs::yaml;
 use crate::storage::view::ViewParams;
 use crate::storage::{ExperimentDir, FORMAT_VERSION, ReplayLog, Row, StorageError, Trust};
+use crate::strategy::Strategy;
 use crate::training::TrainerKind;
 
 /// `experiment.yaml`.
@@ -154,6 +155,11 @@ impl Experiment {
             seed: self.config.experiment.seed,
             sha256: self.sha256.clone(),
         }
+    }
+
+    /// The strategy before the first row.
+    pub(crate) fn strategy(&self) -> Box<dyn Strategy> {
+        self.config.strategy.strategy(self.config.experiment.seed)
     }
 
     /// What the random numbers of a training follow from, besides the seed: its iteration, or in a

@@ -11,6 +11,7 @@
 
 use std::mem;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -22,6 +23,7 @@ use crate::storage::{
     Attempt, Event, ExclusiveGuard, ExperimentDir, Knowledge, LockTimeout, LogPosition, ReplayLog,
     Row, StorageError, Tail, WritableReplayLog,
 };
+use crate::strategy::{SearchHistory, Strategy};
 
 /// Bytes of the log that are too many to be read under the exclusive lock: about 100 rows.
 const FAR_BEHIND: u64 = 1 << 15;
@@ -271,10 +273,36 @@ impl Journal {
         StorageError::Changed { path, how }
     }
 
+    /// What a strategy goes by that has seen so many rows.
+    fn history<'a>(&'a self, rows: usize, q_table: &'a QTable) -> SearchHistory<'a> {
+        let (rows, replays, state) = (&self.rows()[..rows], self.replays(), self.state());
+        SearchHistory { rows, replays, state, epsilon: None, q_table }
+    }
+
+    /// The strategy as the newest view that is whole has it, or new.
+    pub fn strategy(&self, experiment: &Experiment) -> anyhow::Result<Box<dyn Strategy>> {
+        let q_table = QTable::new(self.params.space.clone(), 0.0);
+        let resume = |view: View| {
+            let mut strategy = experiment.strategy();
+            if let Some(state) = view.strategy()? {
+                let resumed =
+                    strategy.resume(&self.history(view.rows() as usize, &q_table), &state);
+                resumed.ok_or_else(|| view.wrong_strategy())?;
+            }
+            Ok(strategy)
+        };
+        Ok(self.newest(resume)?.unwrap_or_else(|| experiment.strategy()))
+    }
+
     /// Publishes what was learned from all rows; `false` where a repair has voided it meanwhile.
-    pub fn publish(&mut self, learned: &Learned) -> anyhow::Result<bool> {
+    pub fn publish(
+        &mut self,
+        learned: &Learned,
+        strategy: &mut dyn Strategy,
+    ) -> anyhow::Result<bool> {
         let position = self.position();
-        learned.publish(&self.dir, position, self.rows())?;
+        let state = strategy.state(&self.history(self.rows().len(), learned.q_table()));
+        learned.publish(&self.dir, position, self.rows(), state.as_deref())?;
         self.refresh()?;
         let is_stale = self.is_repaired_after(position.rows);
         if is_stale {
@@ -301,12 +329,15 @@ impl Journal {
                 break guard;
             }
         };
+        let locked = Instant::now();
         let again = Prefix::nothing(self.replay.file, self.replay.replays + 1);
         let replay = mem::replace(&mut self.replay, again);
         let mut transaction = Transaction { guard, written: replay.rows.len(), replay };
         let decided = decide(&mut transaction)?;
         transaction.write()?;
         self.replay = transaction.replay;
+        drop(transaction.guard);
+        log::debug!("the log was locked for {} us", locked.elapsed().as_micros());
         Ok(decided)
     }
 

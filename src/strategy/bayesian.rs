@@ -10,8 +10,8 @@
 //! locked; under the lock the first that is still free is taken, whatever has been claimed since.
 //!
 //! The hyperparameters are those of the first `burn_in` results, of twice, four times .. as many.
-//! So they follow from the log, and every process finds them for itself, in a tenth of a second
-//! since [`FIT_POINTS`] bounds the work; nothing is stored.
+//! So they follow from the log; [`FIT_POINTS`] bounds the work to a tenth of a second, and a view
+//! keeps them.
 
 use indexmap::IndexMap;
 use itertools::Itertools;
@@ -163,6 +163,23 @@ impl Strategy for Bayesian {
     fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
         let ranked = self.ranking.iter().find(|(candidate, _)| history.is_free(candidate));
         ranked.cloned().or_else(|| history.new_at_random(rng))
+    }
+
+    fn state(&mut self, history: &SearchHistory<'_>) -> Option<Vec<f64>> {
+        let results: Vec<_> = history.results().collect();
+        if (results.len() as u64) < self.params.burn_in {
+            return None;
+        }
+        self.process(history, &results);
+        let ((count, _), process) = self.process.as_ref()?;
+        Some([&[*count as f64][..], &process.logarithms].concat())
+    }
+
+    fn resume(&mut self, history: &SearchHistory<'_>, state: &[f64]) -> Option<()> {
+        let (&count, logarithms) = state.split_first()?;
+        let process = GaussianProcess::new(history.space(), logarithms.try_into().ok()?);
+        self.process = Some(((count as usize, history.replays), process));
+        Some(())
     }
 }
 

@@ -52,7 +52,7 @@ const SPREAD: f64 = 2.0;
 pub struct GaussianProcess {
     /// Of each number: the least and the greatest of the space.
     ends: [[f64; 2]; NUMBERS],
-    logarithms: Logarithms,
+    pub logarithms: Logarithms,
 }
 
 /// A layer on the arcs of its numbers.
@@ -131,7 +131,7 @@ impl GaussianProcess {
     /// each in turn is made greater or else smaller by 2, all then by 1, and by 1/2, where that
     /// is better. Takes about 70 likelihoods.
     pub fn fit(space: &Space, known: &[(Architecture, f64)]) -> Self {
-        let mut best = Self::new(space);
+        let mut best = Self::new(space, START);
         let mut greatest = best.log_posterior(known);
         for step in [2.0, 1.0, 0.5] {
             for at in 0..START.len() {
@@ -149,7 +149,7 @@ impl GaussianProcess {
         best
     }
 
-    fn new(space: &Space) -> Self {
+    pub fn new(space: &Space, logarithms: Logarithms) -> Self {
         let sides = |side: fn(&Pool) -> u32| space.pools.iter().map(side).collect();
         let all: [Vec<u32>; NUMBERS] = [
             space.filters.clone(),
@@ -161,7 +161,7 @@ impl GaussianProcess {
         ];
         let end = |value: Option<&u32>| value.map_or(1.0, |&value| f64::from(value));
         let ends = all.map(|values| [end(values.iter().min()), end(values.iter().max())]);
-        Self { ends, logarithms: START }
+        Self { ends, logarithms }
     }
 
     /// The rewards to expect of `candidates`. Those of `open` are taken to be what is expected of
@@ -271,7 +271,7 @@ mod tests {
     }
 
     fn process(logarithms: Logarithms) -> GaussianProcess {
-        GaussianProcess { logarithms, ..GaussianProcess::new(&space()) }
+        GaussianProcess::new(&space(), logarithms)
     }
 
     fn is(found: f64, expected: f64) {

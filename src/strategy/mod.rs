@@ -44,6 +44,17 @@ pub trait Strategy: Send {
 
     /// What comes next; `None` when nothing is left.
     fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw>;
+
+    /// What it has learned from these rows, which a view keeps; `None` where it learns nothing that
+    /// takes long.
+    fn state(&mut self, _history: &SearchHistory<'_>) -> Option<Vec<f64>> {
+        None
+    }
+
+    /// Goes on from its [`Self::state`] after these rows; `None` where that is of another strategy.
+    fn resume(&mut self, _history: &SearchHistory<'_>, _state: &[f64]) -> Option<()> {
+        None
+    }
 }
 
 /// A search so far: what is known and open.

@@ -9,11 +9,11 @@
 //! every process comes to the same controller; a larger learning rate, since a search has hundreds
 //! of networks and not 12,800; and networks that are known are drawn again.
 //!
-//! Every process learns from all results itself: nothing is published.
+//! A view keeps weights, moments and baseline, so that a process learns only from newer results.
 
 use std::iter;
 
-use itertools::izip;
+use itertools::{Itertools, izip};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -52,17 +52,15 @@ pub struct PolicyGradient {
     /// Rows of the log that the controller has learned from, and of which replay.
     rows: usize,
     replays: u32,
-    results: u64,
 }
 
 impl PolicyGradient {
     pub const fn new(params: PolicyGradientParams, seed: u64) -> Self {
-        Self { params, seed, controller: None, rows: 0, replays: 0, results: 0 }
+        Self { params, seed, controller: None, rows: 0, replays: 0 }
     }
-}
 
-impl Strategy for PolicyGradient {
-    fn prepare(&mut self, history: &SearchHistory<'_>, _: &mut ChaCha8Rng) {
+    /// Learns from the results that are new.
+    fn learn(&mut self, history: &SearchHistory<'_>) -> &Controller {
         if history.replays != self.replays {
             *self = Self { replays: history.replays, ..Self::new(self.params, self.seed) };
         }
@@ -75,25 +73,59 @@ impl Strategy for PolicyGradient {
             // A row of another space is damage, which `verify` names.
             let Ok(architecture) = space.parse(architecture) else { continue };
             controller.learn(space, architecture.layers(), reward);
-            self.results += 1;
         }
         self.rows = history.rows.len();
+        controller
+    }
+}
+
+impl Strategy for PolicyGradient {
+    fn prepare(&mut self, history: &SearchHistory<'_>, _: &mut ChaCha8Rng) {
+        self.learn(history);
     }
 
     fn next(&mut self, history: &SearchHistory<'_>, rng: &mut ChaCha8Rng) -> Option<Draw> {
-        self.prepare(history, rng);
-        let controller = self.controller.as_ref().expect("made above");
+        // Results that were read under the lock count for the next draw.
+        let controller = match &self.controller {
+            Some(controller) => controller,
+            None => self.learn(history),
+        };
         let mut draw = || controller.sample(history.space(), rng);
         for (layers, probability) in iter::repeat_with(&mut draw).take(VAIN_DRAWS) {
             let drawn = history.space().architecture(layers).expect("only legal layers");
             let candidate = Candidate::once(drawn.to_string());
             if history.is_free(&candidate) {
-                let why = format!("probability {probability:.2e} after {} results", self.results);
+                let results = controller.updates;
+                let why = format!("probability {probability:.2e} after {results} results");
                 return Some((candidate, Some(why)));
             }
         }
         let why = format!("{AT_RANDOM}: {VAIN_DRAWS} draws of the controller were known");
         history.new_at_random(rng).map(|(candidate, _)| (candidate, Some(why)))
+    }
+
+    fn state(&mut self, history: &SearchHistory<'_>) -> Option<Vec<f64>> {
+        let Controller { weights, moments, updates, baseline, .. } = self.learn(history);
+        let first = [f64::from(*updates), baseline.unwrap_or_default()];
+        Some([&first[..], weights, &moments[0], &moments[1]].concat())
+    }
+
+    fn resume(&mut self, history: &SearchHistory<'_>, state: &[f64]) -> Option<()> {
+        let (&[updates, baseline], numbers) = state.split_first_chunk()?;
+        let mut rng = generator(self.seed, Purpose::Controller, 0, 0);
+        let mut controller = Controller::new(history.space(), self.params, &mut rng);
+        let count = controller.weights.len();
+        let [weights, means, variances] = numbers.chunks(count.max(1)).collect_array()?;
+        if variances.len() != count {
+            return None;
+        }
+        controller.weights = weights.to_vec();
+        controller.moments = [means, variances].map(<[f64]>::to_vec);
+        controller.updates = updates as i32;
+        controller.baseline = (updates > 0.0).then_some(baseline);
+        let (rows, replays) = (history.rows.len(), history.replays);
+        *self = Self { controller: Some(controller), rows, replays, ..*self };
+        Some(())
     }
 }
 
@@ -326,7 +358,6 @@ mod tests {
     use std::fs::File;
 
     use flate2::read::GzDecoder;
-    use itertools::Itertools;
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
@@ -438,6 +469,29 @@ mod tests {
         });
         assert!(late > early + 0.05, "{early} to {late}");
         assert!(narrow < 0.7 * wide, "{wide} to {narrow}");
+    }
+
+    #[test]
+    fn resumed_it_draws_as_if_it_had_learned_from_all_results() {
+        let mut search = MadeUpSearch::new(SpaceParams::default());
+        let new = || PolicyGradient::new(PolicyGradientParams::default(), 3);
+        let mut resumed = [new(), new()];
+        assert_eq!(resumed[0].state(&search.history(None)).unwrap()[0], 0.0);
+        search.train("[SM(10)]", None, Event::Trained, 0.5);
+        search.train("[GAP(10), SM(10)]", None, Event::Trained, 0.9);
+        let mut state = new().state(&search.history(None)).unwrap();
+        resumed[0].resume(&search.history(None), &state).unwrap();
+        // What is read is gone by.
+        state[2..].iter_mut().for_each(|number| *number = 0.5 * *number + 0.3);
+        resumed[1].resume(&search.history(None), &state).unwrap();
+        assert!(new().resume(&search.history(None), &state[1..]).is_none());
+        search.train("[C(64,3,1), SM(10)]", None, Event::Failed, 0.1);
+        let expected = search.next(&mut new(), None, 1);
+        assert_eq!(search.next(&mut resumed[0], None, 1), expected);
+        assert_ne!(search.next(&mut resumed[1], None, 1), expected);
+        let state = |mut of: PolicyGradient| of.state(&search.history(None));
+        let [resumed, _] = resumed;
+        assert_eq!(state(resumed), state(new()));
     }
 
     #[test]

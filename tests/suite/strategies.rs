@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
+use std::path::Path;
+use std::process::Command;
 
+use crate::early_stopping::newest_view;
 use crate::support::Experiment;
 
 /// 34 networks.
@@ -75,6 +78,59 @@ fn a_search_of_a_space_ends_when_nothing_is_left() {
         assert_eq!(names(&draws(&all)).len(), 34, "{strategy}");
         assert_eq!(all.log().last().unwrap()["event"], "exhausted", "{strategy}");
         all.run(&["verify", "dir"]).success();
+    }
+}
+
+#[test]
+fn what_a_strategy_has_learned_lies_in_a_view_and_costs_time_alone_where_it_is_lost() {
+    const STATE: &str = "strategy.bin";
+    let edit = |path: &Path, change: fn(&mut Vec<u8>)| {
+        let mut bytes = fs::read(path).unwrap();
+        change(&mut bytes);
+        fs::write(path, bytes).unwrap();
+    };
+    for kind in ["policy_gradient", "bayesian"] {
+        let made = || {
+            let one = experiment(&format!("{{kind: {kind}, architectures: 30}}"));
+            one.run(&["init", "config.yaml", "dir"]).success();
+            (0..8).for_each(|_| drop(one.run(&["train", "dir"]).success()));
+            one.run(&["reduce", "dir"]).success();
+            let view = newest_view(&one);
+            (one, view)
+        };
+        let next = |one: &Experiment| {
+            one.run(&["train", "dir"]).success();
+            draws(one).pop().unwrap()
+        };
+        let (whole, view) = made();
+        let kept = fs::read(view.join(STATE)).unwrap();
+        whole.run(&["verify", "dir"]).success();
+        whole.run(&["reduce", "dir", "--rebuild"]).success();
+        let expected = next(&whole);
+        let (without, view) = made();
+        fs::remove_dir_all(view).unwrap();
+        assert_eq!(next(&without), expected, "{kind}");
+        for damage in [|it: &mut Vec<u8>| it[9] ^= 1, |it: &mut Vec<u8>| it.truncate(16)] {
+            let (damaged, view) = made();
+            edit(&view.join(STATE), damage);
+            drop(damaged.run(&["verify", "dir"]).fails_with(3));
+            damaged.run(&["reduce", "dir"]).success();
+            assert_eq!(fs::read(view.join(STATE)).unwrap(), kept, "{kind}: it is made again");
+            edit(&view.join(STATE), damage);
+            assert_eq!(next(&damaged), expected, "{kind}");
+        }
+        // Changed with its sum: whole in itself, and not what the log says.
+        let (changed, view) = made();
+        edit(&view.join(STATE), |bytes| *bytes.last_mut().unwrap() ^= 1);
+        let sums = "sha256sum view.yaml q_table.csv strategy.bin > SHA256SUMS";
+        assert!(
+            Command::new("sh").args(["-c", sums]).current_dir(&view).status().unwrap().success()
+        );
+        let rebuild = changed.run(&["reduce", "dir", "--rebuild"]).fails_with(3);
+        drop(rebuild.says("it is not what its rows of the log say"));
+        changed.run(&["verify", "dir", "--repair"]).success();
+        assert_eq!(fs::read(newest_view(&changed).join(STATE)).unwrap(), kept, "{kind}");
+        changed.run(&["verify", "dir"]).success();
     }
 }
 

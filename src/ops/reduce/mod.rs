@@ -80,14 +80,15 @@ fn learn_new(
 ) -> Result<(Reduced, Journal, Option<Learned>)> {
     let sha256 = experiment.view_params().sha256;
     // Damaged ones are set aside, newest first, so that they are made again.
-    View::newest(experiment.dir(), &sha256, |view| view.q_table_csv().map(drop), set_aside)?;
+    let is_whole = |view: View| view.q_table_csv().and(view.strategy()).map(drop);
+    View::newest(experiment.dir(), &sha256, is_whole, set_aside)?;
     let mut journal = Journal::open(experiment)?;
     let lost = lose_ended_claims(experiment, &mut journal, ended)?;
     journal.refresh()?;
     let (before, rows) = (journal.view_rows(), journal.rows().len());
     let fitted = refit(experiment, &journal, |_| Ok(true))?;
-    let mut learned = None;
-    if rows > before && !journal.publish(learned.insert(journal.learn()?))? {
+    let (mut learned, mut strategy) = (None, journal.strategy(experiment)?);
+    if rows > before && !journal.publish(learned.insert(journal.learn()?), &mut *strategy)? {
         log::info!("the search was repaired meanwhile: everything is learned again");
         let (again, journal, learned) = learn_new(experiment, ended)?;
         return Ok((Reduced { lost: lost + again.lost, ..again }, journal, learned));

@@ -106,7 +106,7 @@ impl TaskRun<'_> {
     pub fn publish(&mut self) -> anyhow::Result<()> {
         let learned = self.q_values.learned(&self.journal)?;
         if learned.rows > self.journal.view_rows() {
-            unless_full(self.journal.publish(learned).map(drop))?;
+            unless_full(self.journal.publish(learned, &mut *self.strategy).map(drop))?;
         }
         Ok(())
     }

@@ -228,7 +228,7 @@ impl<'a> TaskRun<'a> {
         if device.is_some_and(|device| device.starts_with(THE_CPU)) {
             task.device = Some("cpu".to_owned());
         }
-        let strategy = experiment.config().strategy.strategy(experiment.config().experiment.seed);
+        let strategy = journal.strategy(experiment)?;
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {
             experiment,
@@ -477,10 +477,7 @@ training: {trainer: synthetic}
             options: TrainOptions::default(),
             predictor: None,
             q_values: &mut QValues::unread(&experiment),
-            strategy: &mut *experiment
-                .config()
-                .strategy
-                .strategy(experiment.config().experiment.seed),
+            strategy: &mut *experiment.strategy(),
             reused: Vec::new(),
         };
         let mut journal = Journal::open(&experiment).unwrap();

@@ -79,7 +79,7 @@ pub(crate) fn mend(experiment: &Experiment, differing: &[PathBuf]) -> anyhow::Re
         refit(experiment, &journal, |_| Ok(true))?;
         if !journal.new_rows().is_empty() {
             let learned = journal.learn()?;
-            journal.publish(&learned)?;
+            journal.publish(&learned, &mut *journal.strategy(experiment)?)?;
         }
     }
     settle_all(experiment)
@@ -115,8 +115,7 @@ mod tests {
         let task = Task { task, ..Task::current().unwrap() };
         let (options, q_values) = (TrainOptions::default(), &mut QValues::unread(experiment));
         let (task, predictor, reused) = (&task, None, Vec::new());
-        let strategy =
-            &mut *experiment.config().strategy.strategy(experiment.config().experiment.seed);
+        let strategy = &mut *experiment.strategy();
         let mut sampler =
             Sampler { experiment, task, options, predictor, q_values, strategy, reused };
         match sampler.claim(journal).unwrap() {
@@ -249,13 +248,13 @@ mod tests {
         let old = journal.learn().unwrap();
         edit(&experiment.dir().replay_log(), "1,failed,1", "1,frailty,");
         assert!(repair(experiment.dir().root()).unwrap().is_clean());
-        old.publish(experiment.dir(), journal.position(), journal.rows()).unwrap();
+        old.publish(experiment.dir(), journal.position(), journal.rows(), None).unwrap();
         // Nobody sees the newest one yet.
         fs::rename(experiment.dir().view(4), folder.path().join("4")).unwrap();
         let other = Journal::open(&experiment).unwrap();
         assert!(other.view().is_none() && other.state().known.is_empty());
         fs::rename(folder.path().join("4"), experiment.dir().view(4)).unwrap();
-        assert!(!journal.publish(&old).unwrap());
+        assert!(!journal.publish(&old, &mut *experiment.strategy()).unwrap());
         assert_eq!(views(&experiment), [4]);
         assert_clean(&experiment);
     }

@@ -7,7 +7,9 @@ use anyhow::Result;
 use crate::ops::Experiment;
 use crate::ops::reduce::refit::{is_as_fitted, is_of_log};
 use crate::ops::verify::finding::{Finding, Repair, one_line};
-use crate::storage::{RawLog, Row, StorageError, view::StoredPredictor, view::View};
+use crate::q_learning::QTable;
+use crate::storage::{Knowledge, RawLog, Row, StorageError, view::StoredPredictor, view::View};
+use crate::strategy::SearchHistory;
 
 /// Of caches of one kind those that are damaged or do not fit the log, and the newest other one.
 type Caches<T> = (Vec<Finding>, Option<T>);
@@ -59,7 +61,7 @@ pub(crate) fn read_views(
             return Err(StorageError::damaged(folder, problem));
         }
         prefix = rows;
-        view.q_table(&params)?;
+        view.q_table(&params).and(view.strategy())?;
         Ok(view)
     });
     (views, prefix)
@@ -74,6 +76,21 @@ pub fn read_predictors(experiment: &Experiment, rows: &[Row]) -> Result<Caches<S
     }))
 }
 
+/// Whether the strategy's numbers in a view are what it learns from its rows, to the last bit.
+fn is_as_strategy_learned(
+    experiment: &Experiment,
+    view: &View,
+    rows: &[Row],
+) -> Result<bool, StorageError> {
+    let Some(found) = view.strategy()? else { return Ok(true) };
+    let (rows, state) = (&rows[..view.rows() as usize], &Knowledge::default());
+    let q_table = &QTable::new(experiment.config().space.clone(), 0.0);
+    let history = SearchHistory { rows, replays: 0, state, epsilon: None, q_table };
+    let learned = experiment.strategy().state(&history);
+    let bits = |numbers: Vec<f64>| numbers.into_iter().map(f64::to_bits).collect::<Vec<_>>();
+    Ok(learned.map(bits) == Some(bits(found)))
+}
+
 /// The newest caches that are whole, but not what the log says when they are made again from it.
 pub(crate) fn differing(
     experiment: &Experiment,
@@ -83,6 +100,8 @@ pub(crate) fn differing(
     let dir = experiment.dir();
     let view = view.map(|view| {
         let is_same = view.is_as_learned(experiment.view_params(), rows, &dir.replay_log());
+        let is_same =
+            is_same.and_then(|it| Ok(it && is_as_strategy_learned(experiment, view, rows)?));
         (view.folder.clone(), "rows of the log", is_same.map_err(anyhow::Error::from))
     });
     let predictor = predictor.map(|stored| {

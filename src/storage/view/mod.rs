@@ -1,4 +1,4 @@
-//! Caches of what is expensive to compute: the Q-table and the predictor.
+//! Caches of what is expensive to compute: the Q-table, what a strategy has learned, the predictor.
 //!
 //! Each is a pure function of the configuration, the seed, the rows of the log and their learning
 //! curves, so that losing one costs time and nothing else. The search state is never stored.

@@ -1,7 +1,9 @@
-//! A view: the Q-table after the first rows of the log, `views/<rows>/`.
+//! A view: what was learned from the first rows of the log, `views/<rows>/`.
 //!
-//! `view.yaml` says of which rows, `q_table.csv` holds the Q-table, `SHA256SUMS` checks both (by
-//! hand: `sha256sum -c SHA256SUMS`). The replay memory behind it is made of the rows.
+//! `view.yaml` says of which rows, `q_table.csv` holds the Q-table, `strategy.bin` the numbers that
+//! the strategy has learned, if it does, 8 bytes each, the least significant first; `SHA256SUMS`
+//! checks them (by hand: `sha256sum -c SHA256SUMS`). The replay memory behind the Q-table is made of
+//! the rows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub(crate) struct ViewParams {
 
 const VIEW: &str = "view.yaml";
 const Q_TABLE: &str = "q_table.csv";
+const STRATEGY: &str = "strategy.bin";
 
 /// A published Q-table, not yet read: what `view.yaml` says, and where it lies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -44,6 +47,9 @@ pub(crate) struct View {
     configuration_sha256: String,
     /// `set` rows in that prefix.
     set_rows: usize,
+    /// Numbers in `strategy.bin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    strategy: Option<usize>,
     #[serde(skip)]
     pub folder: PathBuf,
 }
@@ -77,6 +83,20 @@ impl View {
 
     pub fn q_table_csv(&self) -> Result<Vec<u8>> {
         read_checked(&self.folder, Q_TABLE)
+    }
+
+    pub fn strategy(&self) -> Result<Option<Vec<f64>>> {
+        let Some(count) = self.strategy else { return Ok(None) };
+        let bytes = read_checked(&self.folder, STRATEGY)?;
+        if bytes.len() != 8 * count {
+            return Err(self.wrong_strategy());
+        }
+        let number = |bytes: &[u8]| f64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+        Ok(Some(bytes.chunks_exact(8).map(number).collect()))
+    }
+
+    pub fn wrong_strategy(&self) -> StorageError {
+        StorageError::damaged(&self.folder.join(STRATEGY), "is of another strategy")
     }
 
     pub fn q_table(&self, params: &ViewParams) -> Result<QTable> {
@@ -156,6 +176,7 @@ impl Learned {
         dir: &ExperimentDir,
         position: LogPosition,
         rows: &[Row],
+        strategy: Option<&[f64]>,
     ) -> Result<Published> {
         assert_eq!(position.rows, self.rows as u64, "a view is that of the rows learned from");
         let path = dir.view(position.rows);
@@ -164,11 +185,15 @@ impl Learned {
             position,
             configuration_sha256: self.params.sha256.clone(),
             set_rows: set_rows(&rows[..self.rows]),
+            strategy: strategy.map(<[f64]>::len),
             folder: path.clone(),
         };
         let view = yaml::print(&view, &path.join(VIEW))?.into_bytes();
         let q_table = write_q_table(self.q_table());
-        let published = files::publish(&path, vec![(VIEW, view), (Q_TABLE, q_table)])?;
+        let numbers = strategy.map(|it| it.iter().flat_map(|it| it.to_le_bytes()).collect());
+        let of_strategy = numbers.map(|bytes| (STRATEGY, bytes));
+        let files = [(VIEW, view), (Q_TABLE, q_table)].into_iter().chain(of_strategy);
+        let published = files::publish(&path, files.collect())?;
         files::remove_old(dir.list_views()?);
         Ok(published)
     }
@@ -214,11 +239,14 @@ mod tests {
     fn publish(dir: &ExperimentDir, rows: &[Row]) -> Published {
         let mut cursor = LogPosition::start();
         rows.iter().for_each(|row| cursor.advance(&row.to_line().unwrap(), 1));
-        learned(rows).publish(dir, cursor, rows).unwrap()
+        learned(rows).publish(dir, cursor, rows, Some(&[1.5, -0.0])).unwrap()
     }
 
     fn newest(dir: &ExperimentDir, on_damage: OnDamage) -> Option<View> {
-        let read = |view: View| view.q_table(&params()).map(|_| view);
+        let read = |view: View| {
+            assert_eq!(view.q_table(&params()).and(view.strategy())?, Some(vec![1.5, -0.0]));
+            Ok(view)
+        };
         View::newest(dir, &params().sha256, read, on_damage).unwrap()
     }
 
@@ -305,7 +333,7 @@ mod tests {
                 fs::write(path, bytes).unwrap();
             },
         ];
-        for name in [VIEW, Q_TABLE, SUMS] {
+        for name in [VIEW, Q_TABLE, STRATEGY, SUMS] {
             for damage in damages {
                 let view = published(&dir, &log);
                 damage(&view.join(name));
