@@ -5,18 +5,22 @@
 //! a training is answered at once, and its result recorded when by the recorded seconds it ends.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use std::{env, fs, mem, thread};
+use std::{env, fs, io, mem, thread};
 
 use anyhow::{Context, Result, bail};
 use itertools::Itertools;
 use rayon::ThreadPoolBuilder;
+use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::process::geteuid;
 use rustix::time::{ClockId, clock_gettime};
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::config::ExperimentConfig;
 use crate::ops::run::catch_interrupts;
@@ -24,6 +28,7 @@ use crate::ops::train::task::Claimed;
 use crate::ops::train::{LOCAL, Task, TaskRun, TrainOptions, host};
 use crate::ops::{Refusal, init, recording};
 use crate::q_learning::EpsilonStage;
+use crate::regular_file;
 use crate::report::benchmark::{Comparison, Contender, SearchCost, SimulatedSearch, course};
 use crate::report::tables::of_comparison;
 use crate::storage::fs::publish;
@@ -152,7 +157,9 @@ pub fn benchmark(
     made.with_context(|| format!("failed to create `{}`", options.output.display()))?;
     // Seed by seed, so that soon all contenders have been measured.
     let jobs = (0..options.seeds).cartesian_product(0..configs.len()).collect_vec();
+    let (scratch, _lock) = scratch().context("failed to make a folder for the searches")?;
     let searches = Searches {
+        scratch,
         threads: rayon::current_num_threads().min(jobs.len()),
         left: Mutex::new(jobs.into_iter()),
         took: Mutex::new(vec![Vec::new(); configs.len()]),
@@ -223,6 +230,8 @@ struct Searches {
     accuracies: HashMap<String, f64>,
     interrupt: Interrupt,
     threads: usize,
+    /// Where the folders of the searches lie.
+    scratch: TempDir,
     /// Seed, counted from that of the configuration, and contender.
     left: Mutex<std::vec::IntoIter<(u64, usize)>>,
     /// Seconds of each search that has ended, by contender.
@@ -267,7 +276,8 @@ impl Searches {
             early_stopping: config.early_stopping.enabled,
         };
         let (seed, began) = (config.experiment.seed, processor_time());
-        let folder = scratch().context("failed to make a folder for a search")?;
+        let folder = tempfile::tempdir_in(&self.scratch);
+        let folder = folder.context("failed to make a folder for a search")?;
         let config = config.check_with(self.recording.clone())?;
         let experiment = init::init(config, &folder.path().join("search"), Trust::Owner)?;
         let task = Task {
@@ -330,11 +340,41 @@ impl Searches {
     }
 }
 
-/// In memory where that can be.
-fn scratch() -> std::io::Result<TempDir> {
-    let make =
-        |place: &Path| tempfile::Builder::new().prefix("metaqnn-benchmark.").tempdir_in(place);
-    make(Path::new("/dev/shm")).or_else(|_| make(&env::temp_dir()))
+/// Of the folders in which benchmarks work, and of the file in each that is locked while its
+/// process lives.
+const SCRATCH: (&str, &str) = ("metaqnn-benchmark.", "lock");
+
+/// A folder of this process, in memory where that can be, with its lock. What killed benchmarks of
+/// this user have left is removed.
+fn scratch() -> io::Result<(TempDir, File)> {
+    let (prefix, lock) = SCRATCH;
+    let make = |place: &Path| {
+        remove_left(place);
+        let folder = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
+        // It has its name once it is locked.
+        let file = NamedTempFile::new_in(&folder)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        let file = file.persist(folder.path().join(lock))?;
+        Ok((folder, file))
+    };
+    make(Path::new("/dev/shm")).or_else(|_: io::Error| make(&env::temp_dir()))
+}
+
+fn remove_left(place: &Path) {
+    let (prefix, lock) = SCRATCH;
+    let names = regular_file::names(place).unwrap_or_default().into_iter();
+    for name in names.filter(|name| name.to_string_lossy().starts_with(prefix)) {
+        let folder = place.join(name);
+        let is_own = |it: Metadata| it.is_dir() && it.uid() == geteuid().as_raw();
+        let read = File::options().read(true).clone();
+        let lock = || regular_file::open(&folder.join(lock), &read, OFlags::NOFOLLOW).ok();
+        let lock = folder.symlink_metadata().is_ok_and(is_own).then(lock).flatten();
+        let is_left = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
+        if lock.as_ref().is_some_and(is_left) {
+            let removed = regular_file::remove_folder(&folder);
+            log::info!("`{}`, left by a killed benchmark: {removed:?}", folder.display());
+        }
+    }
 }
 
 /// Of this thread.

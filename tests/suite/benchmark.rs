@@ -1,7 +1,11 @@
 //! `benchmark`: strategies compared on recorded trainings.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::env;
+use std::fs::{self, File};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
 
 use crate::support::{Experiment, Ran};
 
@@ -106,6 +110,22 @@ fn seconds_end_a_search_of_any_strategy_in_its_last_epsilon() {
         let results = end["results"].parse::<u32>().unwrap();
         assert!((9..=28).contains(&results), "{end:?}");
     }
+}
+
+#[test]
+fn folders_of_killed_benchmarks_are_removed_those_of_living_ones_stay() {
+    let one = recorded();
+    let make = |place: &Path| {
+        let folder = tempfile::Builder::new().prefix("metaqnn-benchmark.").tempdir_in(place)?;
+        let lock = File::create(folder.path().join("lock"))?;
+        fs::create_dir_all(folder.path().join(".tmp/search"))?;
+        std::io::Result::Ok((folder, lock))
+    };
+    let [(living, lock), (killed, _)] =
+        [(); 2].map(|()| make(Path::new("/dev/shm")).or_else(|_| make(&env::temp_dir())).unwrap());
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).unwrap();
+    benchmark(&one, &["--strategies", "random"]).success();
+    assert!(living.path().exists() && !killed.path().exists());
 }
 
 #[test]
