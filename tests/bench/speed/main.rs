@@ -12,6 +12,7 @@ mod learning; // the Q-updates of a whole search, and the reduce of one new resu
 mod long; // all of these in a search of 100,000 rows
 mod measured;
 mod search;
+mod strategies; // the next network of each strategy, by a fresh process
 
 fn main() {
     // Cargo passes `--bench`.
@@ -28,10 +29,11 @@ fn main() {
     {
         return claims::measure_one(workers, results);
     }
-    let figures: [(&str, fn()); 4] = [
+    let figures: [(&str, fn()); 5] = [
         ("commands", commands::measure),
         ("learning", learning::measure),
         (claims::WORD, claims::measure),
+        ("strategies", strategies::measure),
         ("long", long::measure),
     ];
     for (name, measure) in figures {

@@ -25,6 +25,10 @@ training: {trainer: synthetic, epochs: 1, synthetic_epoch_seconds: 0.2}
 slurm: {architectures_per_task: PER_TASK}
 ";
 
+/// Of 16,466 networks.
+const SMALL_SPACE: &str =
+    "max_layers: 6, filters: [64, 128], kernels: [1, 3], fc_widths: [128], pools: [[2, 2]]";
+
 /// Epochs of a written curve, as many as the paper's.
 const EPOCHS: u32 = 20;
 
@@ -46,30 +50,86 @@ pub fn write(folder: &Path, plan: Plan) -> Experiment {
     let text = CONFIGURATION
         .replace("FIRST", &first.to_string())
         .replace("PER_TASK", &plan.per_task.to_string());
-    let file = folder.join("config.yaml");
-    fs::write(&file, text).unwrap();
-    let config = init::load(&file, &[]).unwrap();
-    let experiment = init::init(config, &folder.join("search"), Trust::Owner).unwrap();
+    let experiment = init_in(folder, &text);
     let rows = rows(&experiment.config().space, plan.results);
-    let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
-    log.lock_exclusive().unwrap().append(&rows).unwrap();
+    append(&experiment, &rows);
     for row in rows.iter().filter(|row| row.event == Event::Trained) {
         write_curve(&experiment, row);
     }
     experiment
 }
 
+/// Makes an experiment of a strategy, which draws the next network at epsilon 0.5 or at none.
+pub fn of_strategy(folder: &Path, kind: &str, results: u64) -> Experiment {
+    let networks = [64, 128, 256, 512]
+        .into_iter()
+        .flat_map(|filters| [1, 3, 5].map(|kernel| format!("[C({filters},{kernel},1), SM(10)]")));
+    let networks: Vec<String> = networks.collect();
+    let has_epsilon = ["q_learning", "exploit_best"].contains(&kind);
+    let keys = match kind {
+        "list" => format!(", list: {{repeats: 1000, architectures: {networks:?}}}"),
+        "exhaustive" => format!("}}\nsearch_space: {{{SMALL_SPACE}"),
+        _ if has_epsilon => String::new(),
+        _ => ", architectures: 1000000".to_owned(),
+    };
+    let text = CONFIGURATION.replace("FIRST", &results.to_string()).replace("PER_TASK", "1");
+    let experiment = init_in(folder, &format!("{text}strategy: {{kind: {kind}{keys}}}\n"));
+    let space = &experiment.config().space;
+    let repeats = |architecture: String| {
+        (1..=1000).map(move |repeat| Candidate { repeat, ..Candidate::once(architecture.clone()) })
+    };
+    let all = || space.architectures().into_iter().map(|it| Candidate::once(it.to_string()));
+    let rows = match kind {
+        "list" => rows_of(networks.into_iter().flat_map(repeats), None, results),
+        "exhaustive" => rows_of(all(), None, results),
+        _ => rows_of(at_random(space), has_epsilon.then_some(Epsilon::RANDOM), results),
+    };
+    append(&experiment, &rows);
+    experiment
+}
+
+fn init_in(folder: &Path, text: &str) -> Experiment {
+    let file = folder.join("config.yaml");
+    fs::write(&file, text).unwrap();
+    let config = init::load(&file, &[]).unwrap();
+    init::init(config, &folder.join("search"), Trust::Owner).unwrap()
+}
+
+fn append(experiment: &Experiment, rows: &[Row]) {
+    let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
+    log.lock_exclusive().unwrap().append(rows).unwrap();
+}
+
+fn at_random(space: &Space) -> impl Iterator<Item = Candidate> {
+    let table = QTable::new(space.clone(), 0.5);
+    (1..).map(move |iteration| {
+        let mut rng = generator(1, Purpose::Sample, iteration, 0);
+        Candidate::once(sample_trajectory(&table, Epsilon::RANDOM, &mut rng).to_string())
+    })
+}
+
 /// The rows of random draws, each trained at once, until so many architectures have a result.
 pub fn rows(space: &Space, results: u64) -> Vec<Row> {
-    let table = QTable::new(space.clone(), 0.5);
+    rows_of(at_random(space), Some(Epsilon::RANDOM), results)
+}
+
+/// Those of given draws; at no epsilon known networks are passed over.
+fn rows_of(
+    candidates: impl Iterator<Item = Candidate>,
+    epsilon: Option<Epsilon>,
+    results: u64,
+) -> Vec<Row> {
     let mut knowledge = Knowledge::default();
     let mut rows: Vec<Row> = Vec::new();
-    while (knowledge.known.len() as u64) < results {
-        let iteration = knowledge.next_iteration.0;
-        let mut rng = generator(1, Purpose::Sample, iteration, 0);
-        let architecture = sample_trajectory(&table, Epsilon::RANDOM, &mut rng);
-        let candidate = Candidate::once(architecture.to_string());
-        let draw = knowledge.draw(&candidate, Some(Epsilon::RANDOM), &claimant());
+    let mut rng = generator(1, Purpose::Weights, 0, 0);
+    for candidate in candidates {
+        if knowledge.known.len() as u64 == results {
+            break;
+        }
+        if epsilon.is_none() && knowledge.known.contains_key(&candidate) {
+            continue;
+        }
+        let draw = knowledge.draw(&candidate, epsilon, &claimant());
         knowledge.apply(&draw).unwrap();
         rows.push(draw.clone());
         if draw.event == Event::Claimed {
