@@ -36,15 +36,16 @@ searched() {
   metaqnn verify "$dir" >/dev/null || fail "$dir: $(metaqnn verify "$dir")"
   metaqnn status "$dir" --json | python3 -c 'import json, sys
 status = json.load(sys.stdin)
-print(f"   {sys.argv[1]:22} best of {status["results"]} networks, on validation: "
-      f"{status["best"]["best_validation_accuracy"]:.4f} {status["best"]["architecture"]}")' "$1-$2"
+results, best = status["results"], status["best"]
+accuracy, architecture = best["best_validation_accuracy"], best["architecture"]
+print(f"   {sys.argv[1]:14} best of {results} on validation: {accuracy:.4f} {architecture}")' "$1-$2"
 }
 
 finals() {
   python3 -c 'import json, sys
 for result in json.load(open(sys.argv[2]))["results"]:
-    if result["test"]:
-        errors = ", ".join(format(test["error"], ".4f") for test in result["test"].values())
-        print(f"   {sys.argv[1]:22} {result["name"]}: test errors {errors}, mean {result["mean_test_error"]:.4f}, "
-              f"differs from the top model: {result["resolved"]}")' "$1" "$root/$1.json"
+    name, tests, mean, resolved = (result[key] for key in ["name", "test", "mean_test_error", "resolved"])
+    if tests:
+        errors = ", ".join(format(test["error"], ".4f") for test in tests.values())
+        print(f"   {sys.argv[1]:14} {name}: test errors {errors}, mean {mean:.4f}, differs from the top model: {resolved}")' "$1" "$root/$1.json"
 }

@@ -54,6 +54,39 @@ fn it_is_the_whole_space_and_small_enough_for_a_repository() {
 }
 
 #[test]
+fn a_second_and_third_training_of_200_networks_differ_by_one_or_two_points() {
+    let read = |name: &str| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+        let rows = csv::Reader::from_reader(GzDecoder::new(File::open(file).unwrap()));
+        let mut best = HashMap::<(String, String), f64>::new();
+        for row in rows.into_deserialize::<HashMap<String, String>>().map(Result::unwrap) {
+            if row["event"] == "trained" {
+                let accuracy: f64 = row["validation_accuracy"].parse().unwrap();
+                let training = (row["architecture"].clone(), row["repeat"].clone());
+                best.entry(training).and_modify(|it| *it = accuracy.max(*it)).or_insert(accuracy);
+            }
+        }
+        best
+    };
+    let grid = read("fashion-grid.csv.gz");
+    let repeats = read("fashion-grid-repeats.csv.gz");
+    let of = |best: &HashMap<_, _>, architecture: &str, repeat: &str| {
+        best.get(&(architecture.to_owned(), repeat.to_owned())).copied()
+    };
+    let three = repeats.keys().filter(|(_, repeat)| repeat == "2").filter_map(|(name, _)| {
+        Some([of(&grid, name, "1")?, of(&repeats, name, "2")?, of(&repeats, name, "3")?])
+    });
+    let variances = three.map(|three| {
+        let mean = three.iter().sum::<f64>() / 3.0;
+        three.iter().map(|it| (it - mean) * (it - mean)).sum::<f64>() / 2.0
+    });
+    let variances = variances.collect::<Vec<_>>();
+    assert_eq!(variances.len(), 156);
+    let deviation = (variances.iter().sum::<f64>() / 156.0).sqrt();
+    assert!((0.018..0.0185).contains(&deviation), "{deviation}");
+}
+
+#[test]
 fn what_q_learning_draws_gets_better_as_epsilon_falls() {
     let stages = [("1.0", 200), ("0.5", 50), ("0.1", 50)];
     let schedule =
