@@ -1,4 +1,4 @@
-//! The figures and the page of experiments. Reads everything, appends nothing.
+//! The figures, the page and the workbook of experiments. Reads everything, appends nothing.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ use crate::report::SearchData;
 use crate::report::figures::{Figure, FigureData, Replay, figures};
 use crate::report::finals::Finals;
 use crate::report::page::{ReportedSearch, page};
+use crate::report::tables::{TableSet, add_all, with_decimal_commas};
+use crate::report::workbook::workbook;
 use crate::storage::fs::publish;
 
 #[derive(Debug, Clone, clap::Args)]
@@ -33,10 +35,26 @@ pub struct ReportOptions {
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1000))]
     pub replay: Option<usize>,
+    /// Also write report.xlsx: all tables of the first experiment in one workbook
+    #[arg(long)]
+    pub xlsx: bool,
+    /// With `comma`, also write the tables of the first experiment to the folder tables-comma of the
+    /// report, for spreadsheets of countries with a decimal comma: semicolons between cells. No
+    /// command reads them there; those in DIR/tables keep their full stops
+    #[arg(long, value_name = "MARK", default_value = "point", hide_default_value = true)]
+    pub decimal: DecimalMark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DecimalMark {
+    Point,
+    Comma,
 }
 
 /// Of the page, in the folder of the report.
 pub const PAGE: &str = "report.html";
+pub const WORKBOOK: &str = "report.xlsx";
+pub const COMMA_TABLES: &str = "tables-comma";
 
 #[derive(Debug)]
 pub struct Reported {
@@ -79,10 +97,11 @@ pub fn report(
             _ => (&searches[number..=number], None),
         };
         let data = FigureData { searches, finals: finals.as_ref(), replay };
-        let figures = match number {
-            0 => write_figures(&data, &folder.join("figures"))?,
-            _ => figures(&data).0,
-        };
+        let (figures, drawn) = figures(&data);
+        if number == 0 {
+            write_figures(&figures, &drawn, &folder.join("figures"))?;
+            notices.extend(write_sheets(&searches[0], drawn, &folder, options)?);
+        }
         reported.push(of_one(experiment, &searches[0], finals, figures)?);
     }
     publish::replace_file(&folder.join(PAGE), page(&reported).as_bytes())?;
@@ -115,9 +134,37 @@ fn of_one<'a>(
     })
 }
 
-fn write_figures(data: &FigureData, folder: &Path) -> Result<Vec<Figure>> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
-    let (figures, tables) = figures(data);
+fn create(folder: &Path) -> Result<()> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))
+}
+
+/// Returns notices.
+fn write_sheets(
+    search: &SearchData,
+    drawn: TableSet,
+    folder: &Path,
+    options: &ReportOptions,
+) -> Result<Vec<String>> {
+    let mut notices = Vec::new();
+    if options.decimal == DecimalMark::Comma {
+        let (mut tables, folder) = (TableSet::default(), folder.join(COMMA_TABLES));
+        create(&folder)?;
+        add_all(&mut tables, search);
+        for (name, text) in with_decimal_commas(&tables) {
+            publish::replace_file(&folder.join(name), text.as_bytes())?;
+        }
+        notices = tables.notices;
+    }
+    if options.xlsx {
+        let (book, of_book) = workbook(search, drawn).context("cannot make the workbook")?;
+        publish::replace_file(&folder.join(WORKBOOK), &book)?;
+        notices = of_book;
+    }
+    Ok(notices)
+}
+
+fn write_figures(figures: &[Figure], tables: &TableSet, folder: &Path) -> Result<()> {
+    create(folder)?;
     let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
     for file in &tables.files {
         write(&file.name, file.text.as_bytes())?;
@@ -130,9 +177,8 @@ fn write_figures(data: &FigureData, folder: &Path) -> Result<Vec<Figure>> {
         let svg = figure.file();
         write(&format!("{}.svg", figure.name), svg.as_bytes())?;
         write(&format!("{}.png", figure.name), &png(&svg, &font)?)?;
-        anyhow::Ok(())
-    })?;
-    Ok(figures)
+        Ok(())
+    })
 }
 
 /// Twice as many pixels as the figure has units.

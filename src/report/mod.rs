@@ -4,7 +4,7 @@
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
 //! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared;
-//! [`figures`]: SVG; [`page`]: all of it in HTML.
+//! [`figures`]: SVG; [`page`]: all of it in HTML; [`mod@workbook`]: the tables as .xlsx.
 
 pub mod benchmark;
 pub mod certificate;
@@ -21,6 +21,7 @@ mod summary;
 pub mod tables;
 pub mod terminal;
 mod time_left;
+pub mod workbook;
 
 pub use iterations::{
     ArchitectureRecord, Ledger, by_iteration, first_start, ordered_bits, ranking,

@@ -52,3 +52,40 @@ fn several_searches_are_summed_up_before_each_is_told() {
     }
     assert!(!one.folder().join("a/report").exists(), "`--out` leaves the experiment as it is");
 }
+
+#[test]
+fn a_workbook_and_tables_with_decimal_commas_are_written_on_request_beside_the_tables() {
+    let one = Experiment::with(SMALL);
+    one.run(&["run", "config.yaml", "dir"]).success();
+    one.run(&["report", "dir"]).success();
+    assert!(!one.path("report/report.xlsx").exists() && !one.path("report/tables-comma").exists());
+    let before = one.text("tables/models.csv");
+    let said = one.run(&["report", "dir", "--xlsx", "--decimal", "comma"]).success().stdout();
+    assert!(said.contains("/dir/report/report.xlsx\ntables: "), "{said}");
+    assert!(said.ends_with("/dir/report/tables-comma\n"), "{said}");
+    let files = |folder| fs::read_dir(one.path(folder)).unwrap().map(|it| it.unwrap().path());
+    let count = |folder| files(folder).filter(|it| it.extension() == Some("csv".as_ref())).count();
+    assert_eq!(count("report/tables-comma"), count("tables"));
+    let book = fs::File::open(one.path("report/report.xlsx")).unwrap();
+    let book = zip::ZipArchive::new(book).unwrap();
+    let parts = book.file_names().flatten();
+    // Beside them the charts, and the table of one.
+    let sheets = parts.filter(|name| name.starts_with("xl/worksheets/sheet")).count();
+    assert_eq!(sheets, count("tables") + 2);
+    let comma = one.text("report/tables-comma/models.csv");
+    assert!(comma.starts_with("\u{feff}architecture;first_iteration;"));
+    assert_eq!(comma.lines().count(), before.lines().count());
+    assert!(before.contains(",0.") && comma.contains(";0,") && !comma.contains(";0."));
+    assert_eq!(one.text("tables/models.csv"), before);
+    // What is read from them is the same.
+    let simulated = |tables: &str| {
+        let curves = format!("dir/{tables}/curves_wide.csv");
+        one.run(&["simulate", &curves, "--skip-incomplete", "--burn-in", "6", "--orders", "1"])
+            .success()
+            .stdout()
+    };
+    assert_eq!(simulated("tables"), simulated("report/tables-comma"));
+    one.run(&["report", "dir", "--decimal", "semicolon"])
+        .fails_with(2)
+        .says("[possible values: point, comma]");
+}

@@ -49,7 +49,7 @@ impl CellValue for f64 {
     }
 }
 
-const SIGNIFICANT_DIGITS: usize = 15;
+pub(in crate::report) const SIGNIFICANT_DIGITS: usize = 15;
 const MOST_DECIMALS: usize = 20;
 
 impl CellValue for Accuracy {
@@ -64,7 +64,7 @@ impl<T: CellValue> CellValue for Option<T> {
     }
 }
 
-/// Most characters of a text; a spreadsheet's cell holds 32,767.
+/// Most units of UTF-16 of a text; a spreadsheet's cell holds 32,767.
 const LONGEST: usize = 32_000;
 
 /// Text of other programs and people, on one line. Of absolute paths the last part stays
@@ -77,7 +77,12 @@ impl CellValue for String {
             .filter(|word| !word.is_empty())
             .collect();
         let mut line = without_absolute_paths(&line.join(" "));
-        if let Some((end, _)) = line.char_indices().nth(LONGEST) {
+        let mut units = 0;
+        let is_beyond = |&(_, c): &(usize, char)| {
+            units += c.len_utf16();
+            units > LONGEST
+        };
+        if let Some((end, _)) = line.char_indices().find(is_beyond) {
             line.truncate(end);
             line.push_str("...");
         }
@@ -172,6 +177,7 @@ mod tests {
     fn a_text_is_one_line_of_bounded_length() {
         assert_eq!(safe("a\r\n  b\0\u{7}c\n"), "a b c");
         assert_eq!(safe(&"é".repeat(2 * LONGEST)).chars().count(), LONGEST + 3);
+        assert_eq!(safe(&"🦀".repeat(LONGEST)).encode_utf16().count(), LONGEST + 3);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use csv::StringRecord;
 use serde::{Deserialize, Serialize};
 use smart_default::SmartDefault;
 
@@ -50,9 +51,9 @@ pub(in crate::report) const fn one_of(words: &'static str) -> Domain {
 #[derive(Clone)]
 pub(in crate::report) struct Definition {
     file: String,
-    column: String,
-    meaning: String,
-    domain: Domain,
+    pub column: String,
+    pub meaning: String,
+    pub domain: Domain,
 }
 
 pub(in crate::report) struct Column<'a, R> {
@@ -103,6 +104,14 @@ pub struct TableFile {
     /// All of it, or what comes after the place in the file that is there.
     pub text: String,
     pub after: Option<FileEnd>,
+}
+
+impl TableFile {
+    /// The cells of each line, the header first.
+    pub fn records(&self) -> impl Iterator<Item = StringRecord> {
+        let reader = csv::ReaderBuilder::new().has_headers(false).from_reader(self.text.as_bytes());
+        reader.into_records().map(|record| record.expect("our tables are CSV"))
+    }
 }
 
 /// Where the rows that stay end: how many, and their bytes with the header.
@@ -198,6 +207,17 @@ impl TableSet {
         self.define(&name, columns);
         self.settled.files.insert(name.clone(), place);
         self.files.push(TableFile { name, text: text + &lines(columns, others), after });
+    }
+
+    /// Leaves out the tables of other names.
+    pub fn retain(&mut self, names: &[&str]) {
+        self.files.retain(|file| names.contains(&&*file.name));
+        self.dictionary.retain(|it| names.contains(&&*it.file));
+    }
+
+    /// Of a file, in their order.
+    pub(in crate::report) fn columns(&self, file: &str) -> Vec<&Definition> {
+        self.dictionary.iter().filter(|it| it.file == file).collect()
     }
 
     fn define<R>(&mut self, file: &str, columns: &[Column<R>]) {
