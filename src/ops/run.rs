@@ -4,6 +4,7 @@
 //! claims, trains and records as the jobs on a cluster do, and learns by itself. Its death is
 //! repaired as that of a job is.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::process::ExitStatus;
 use std::thread;
@@ -13,7 +14,7 @@ use anyhow::{Context, bail};
 
 use crate::ops::journal::Journal;
 use crate::ops::reduce::lost_claims::EndedJobs;
-use crate::ops::reduce::{reduce, tables};
+use crate::ops::reduce::{reduce, switched_off, tables};
 use crate::ops::train::task::LOSSES_TO_STOP;
 use crate::ops::{Experiment, Refusal, TrainEvent};
 use crate::storage::{Event, Trust};
@@ -50,6 +51,7 @@ pub fn run(
         workers,
         on_event,
         stderr: Vec::new(),
+        said: BTreeSet::new(),
         deaths: 0,
         losses: 0,
         has_result: false,
@@ -62,6 +64,7 @@ pub fn run(
         // configuration of now, which a longer schedule may have changed.
         let experiment = experiment.reopened()?;
         let reduced = reduce(&experiment, &EndedJobs::None)?;
+        search.say(&reduced.notices);
         if reduced.finished || search.is_halted {
             return Ok(());
         }
@@ -104,6 +107,8 @@ struct Search<'a> {
     workers: u32,
     on_event: &'a mut dyn FnMut(usize, &TrainEvent),
     stderr: Vec<String>,
+    /// Notices of what is learned and written again and again.
+    said: BTreeSet<String>,
     /// Workers that died, and trainings that were lost, since the last result.
     deaths: u32,
     losses: u32,
@@ -152,9 +157,10 @@ impl Search<'_> {
                 let written = Journal::open_to_look(self.experiment).and_then(|journal| {
                     tables::write(self.experiment, &journal, journal.learn()?.q_table())
                 });
-                // Copies for people: the search does not end over them.
-                if let Err(error) = written {
-                    log::warn!("the tables are not written anew: {error:#}");
+                match written {
+                    Ok(notices) => self.say(&notices),
+                    // Copies for people: the search does not end over them.
+                    Err(error) => log::warn!("the tables are not written anew: {error:#}"),
                 }
                 tables_written = Instant::now();
             }
@@ -224,12 +230,22 @@ impl Search<'_> {
                     )));
                 }
             }
+            // The caller shows it; `reduce` finds it again.
+            TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
+                self.said.insert(switched_off(*audited, *false_stops));
+            }
             TrainEvent::Halted => self.is_halted = true,
             TrainEvent::Nothing { finished: false } => self.others_train = true,
             _ => {}
         }
         (self.on_event)(worker, &event);
         Ok(())
+    }
+
+    fn say(&mut self, notices: &[String]) {
+        for notice in notices.iter().filter(|notice| self.said.insert((*notice).clone())) {
+            log::warn!("{notice}");
+        }
     }
 
     fn remember(&mut self, line: &[u8]) {

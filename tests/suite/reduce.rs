@@ -182,10 +182,7 @@ fn curves_that_are_gone_are_told_every_time() {
         let said = experiment.run(&["reduce", "dir"]).success();
         let said = said.stdout() + &said.stderr();
         let (before, _) = said.split_once(" learning curves are missing").unwrap();
-        let missing: usize = before.rsplit(' ').next().unwrap().parse().unwrap();
-        assert!(
-            before.ends_with(&format!("{missing} of {missing}")) && missing >= trained,
-            "{said}"
-        );
+        let missing: usize = before.rsplit([' ', '\n']).next().unwrap().parse().unwrap();
+        assert!(missing >= trained, "{said}");
     }
 }

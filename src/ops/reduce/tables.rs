@@ -222,9 +222,8 @@ pub(crate) fn missing_curves(experiment: &Experiment, rows: &[Row]) -> Result<Op
     let missing = all.difference(&there).count();
     Ok((missing > 0).then(|| {
         format!(
-            "{missing} of {} learning curves are missing in `{}`: what is made of them anew lacks \
-             them (put the files back from a copy; `metaqnn verify` names them)",
-            all.len(),
+            "{missing} learning curves are missing in `{}`: what is made of them anew lacks them (put \
+             the files back from a copy; `metaqnn verify` names them)",
             experiment.dir().folder(Folder::Curves).display()
         )
     }))
