@@ -1,9 +1,10 @@
 //! The command line: each command is an `Args` type, its help and a function that calls one
 //! operation of `ops`.
 //!
-//! `config` has `init`, `set`, `config` and `completions`; `rounds` has `submit`, `reduce` and
-//! `cancel`; `train` has `run`; `checks` has `verify`, `doctor` and `check-trainer`; `exchange` has `import` and
-//! `export`. Results go to stdout, everything else to stderr (`printer`, `progress`).
+//! `config` has `init`, `set`, `config` and `completions`; `man` writes the help as man pages;
+//! `rounds` has `submit`, `reduce` and `cancel`; `train` has `run`; `checks` has `verify`, `doctor`
+//! and `check-trainer`; `exchange` has `import` and `export`. Results go to stdout, everything else
+//! to stderr (`printer`, `progress`).
 
 mod args;
 mod benchmark;
@@ -12,6 +13,7 @@ mod config;
 mod exchange;
 mod exit_code;
 mod finalize;
+mod man;
 mod predict;
 mod printer;
 mod progress;
@@ -93,6 +95,7 @@ enum Command {
     Export(exchange::ExportArgs),
     Config(config::ConfigArgs),
     Completions(config::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 impl Command {
@@ -131,6 +134,7 @@ impl Command {
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),
             Self::Completions(args) => config::completions(&args, printer),
+            Self::Man(args) => man::run(&args, printer),
         };
         done.map(|()| ExitStatus::Done)
     }

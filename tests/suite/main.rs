@@ -18,6 +18,7 @@ mod interruption; // killed between any two writes
 mod layers; // who may use what, where effects stand, how large each module is
 mod learning; // Q-learning on synthetic rewards
 mod list; // given networks, each so many times
+mod man; // the help as man pages
 mod models; // the weights of the best networks
 mod portable; // the same bytes on every machine
 mod recorded; // what was recorded, in the place of training
