@@ -21,9 +21,10 @@ pub struct Printer {
 
 impl Printer {
     pub fn new(level: LevelFilter) -> Self {
-        let is_dumb = env::var_os("TERM").is_none_or(|name| name.is_empty() || name == "dumb");
-        let target =
-            if is_dumb { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let target = match moves_cursor() {
+            true => ProgressDrawTarget::stderr(),
+            false => ProgressDrawTarget::hidden(),
+        };
         Self { level, bars: MultiProgress::with_draw_target(target) }
     }
 
@@ -62,6 +63,17 @@ impl Printer {
         }
     }
 
+    /// On stdout in the place of what was drawn before, or below it where that is no terminal.
+    pub fn redraw(&self, text: &str) -> Result<()> {
+        let text = self.styled(text);
+        if !io::stdout().is_terminal() || !moves_cursor() {
+            return self.result(&format!("{text}\n"));
+        }
+        // Each line erases what was behind it, the last one what was below: nothing flickers.
+        let lines = text.replace('\n', "\x1b[K\n");
+        self.result(&format!("\x1b[H{lines}\x1b[J"))
+    }
+
     pub fn answer(&self, json: bool, object: &impl Serialize, text: impl Display) -> Result<()> {
         self.result(&if json { serde_json::to_string(object)? } else { text.to_string() })
     }
@@ -84,6 +96,10 @@ impl Printer {
             let _ = AboveBars(self.bars.clone()).write_all(format!("{text}\n").as_bytes());
         }
     }
+}
+
+fn moves_cursor() -> bool {
+    env::var_os("TERM").is_some_and(|name| !name.is_empty() && name != "dumb")
 }
 
 fn write_line(line: &str) -> io::Result<()> {

@@ -1,14 +1,17 @@
 //! `metaqnn status`: how far a search is.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
+use std::thread::sleep;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::printer::Printer;
-use crate::ops::{Experiment, finalize, status};
+use crate::ops::finalize;
+use crate::ops::status::Watch;
 use crate::report::terminal;
+use crate::storage::Time;
 
 /// Show how far a search is: rounds, epsilon, networks, best so far, GPU-hours, what is left
 #[derive(Debug, Args)]
@@ -18,7 +21,8 @@ use crate::report::terminal;
     metaqnn status DIR --json\n\n\
     JSON, one object: experiment, trainer, condition (active; paused: the rounds asked for are \
     done; halted; finished; chain_broken: nothing is queued; stuck: what is queued makes no \
-    progress; notices say why), round, epsilon (in force; null without epsilons), iterations, \
+    progress; notices say why), round, queue (of the round's jobs: problem, running, waiting with \
+    jobs, reason and meaning; null where no scheduler was asked), epsilon (in force; null without epsilons), iterations, \
     counts (of iterations by status), wanted, results, left, best (null or architecture, \
     iteration, best_validation_accuracy, interval (exact, 95 %, of one network, selection not \
     counted), parameters, layers, epsilon, model), best_at_random (the same, of the networks drawn \
@@ -36,26 +40,30 @@ pub struct StatusArgs {
     /// One JSON object: times in UTC, durations in seconds
     #[arg(long)]
     json: bool,
-    /// Show it again every SECONDS, until the search has finished, is halted or paused
+    /// Show it again every SECONDS (10 unless given), until the search has finished, is halted or
+    /// paused, or Ctrl-C: on a terminal in place, else one block, or with `--json` one line, after
+    /// the other
+    ///
+    /// The log is read on from where it was, and the scheduler asked once a time.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "10")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     watch: Option<u64>,
 }
 
 pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
-    // Home and clear, on a terminal only: a file gets one block after the other.
-    let clears = args.watch.is_some() && io::stdout().is_terminal();
-    let clear = if clears { "\x1b[H\x1b[2J" } else { "" };
+    let mut watch = Watch::open(&args.dir)?;
     loop {
-        let experiment = Experiment::open(&args.dir)?;
-        let mut status = status::status(&experiment)?;
-        status.notices.extend(finalize::progress(&experiment));
-        let text = printer.styled(&terminal::status(&status));
-        printer.answer(args.json, &status, format!("{clear}{text}"))?;
+        let mut status = watch.look()?;
+        status.notices.extend(finalize::progress(&watch.experiment));
+        let text = terminal::status(&status);
         match args.watch {
-            Some(seconds) if !status.condition.has_ended() => {
-                std::thread::sleep(Duration::from_secs(seconds));
+            Some(_) if !args.json => {
+                printer.redraw(&format!("{}\n{text}", Time::from(Timestamp::now())))?;
             }
+            _ => printer.answer(args.json, &status, printer.styled(&text))?,
+        }
+        match args.watch {
+            Some(seconds) if !status.condition.has_ended() => sleep(Duration::from_secs(seconds)),
             _ => return Ok(()),
         }
     }

@@ -130,7 +130,12 @@ impl Experiment {
 
     /// The experiment after these `set` rows.
     pub(crate) fn changed_by(&self, settings: Vec<String>) -> Result<Self> {
-        Self::open_with(self.dir.root(), |_| Ok(settings))?.trusted_by(self.trust)
+        self.seen_with(settings)?.trusted_by(self.trust)
+    }
+
+    /// The same, to be looked at.
+    pub(crate) fn seen_with(&self, settings: Vec<String>) -> Result<Self> {
+        Self::open_with(self.dir.root(), |_| Ok(settings))
     }
 
     pub const fn dir(&self) -> &ExperimentDir {

@@ -201,8 +201,11 @@ impl Journal {
         }
         self.view = view;
         let found = self.view().map(|view| (self.replay.replays, view.position));
-        if let Some((_, position)) = found.filter(|_| found != self.checked) {
-            self.open_log()?.check_prefix(&position)?;
+        if let Some((replays, position)) = found.filter(|_| found != self.checked) {
+            // What was checked in this replay changes no more.
+            let before = self.checked.filter(|(of, at)| *of == replays && at.byte <= position.byte);
+            let checked = before.map_or(LogPosition::ORIGIN, |(_, at)| at);
+            self.open_log()?.check_from(&checked, &position)?;
         }
         self.checked = found;
         Ok(())

@@ -27,4 +27,4 @@ pub use iterations::{
     ArchitectureRecord, Ledger, by_iteration, first_start, ordered_bits, ranking,
 };
 pub use search::{Condition, EarlyStopping, QValue, SearchData, who_trained};
-pub use summary::{HostTally, Summary};
+pub use summary::{HostTally, JobQueue, Summary, WaitingJobs};

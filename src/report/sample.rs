@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::finals::{FinalNetwork, FinalRepeat, Finals, NetworkRole, Outputs, Read, SearchFacts};
 use super::search::{EarlyStopping, QValue, SearchData};
-use super::summary::{HostTally, Summary};
+use super::summary::{HostTally, JobQueue, Summary, WaitingJobs};
 use crate::outcome::Accuracy;
 use crate::predictor::{AuditFindings, Scores};
 use crate::q_learning::{Epsilon, EpsilonStage, StageCounts};
@@ -69,8 +69,14 @@ pub(super) fn summary(search: &SearchData) -> Summary {
         last_reason: last_reason.map(str::to_owned),
         bad: lost > 0,
     };
+    let waiting = WaitingJobs {
+        jobs: 3,
+        reason: "Priority".to_owned(),
+        meaning: Some("waits for others with higher priority".to_owned()),
+    };
     Summary {
         round: Some(2),
+        queue: Some(JobQueue { running: 1, waiting: vec![waiting], ..JobQueue::default() }),
         epsilon: Some(0.5),
         started_at: Some(minute(0)),
         hosts: vec![host("node7", 0, 3, Some("its array has ended")), host("node8", 1, 0, None)],

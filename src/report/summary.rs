@@ -19,6 +19,8 @@ pub struct Summary {
     pub condition: Condition,
     /// The newest round; `None` before the first and for a search without rounds.
     pub round: Option<u32>,
+    /// Of its jobs; `None` where no scheduler was asked.
+    pub queue: Option<JobQueue>,
     /// In force; `None` when the schedule is finished.
     pub epsilon: Option<f64>,
     pub iterations: u64,
@@ -43,6 +45,23 @@ pub struct Summary {
     pub last_event_at: Option<Time>,
     pub hosts: Vec<HostTally>,
     pub notices: Vec<String>,
+}
+
+/// What the scheduler says of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct JobQueue {
+    /// Why it said nothing.
+    pub problem: Option<String>,
+    pub running: u64,
+    pub waiting: Vec<WaitingJobs>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitingJobs {
+    pub jobs: u64,
+    /// In the scheduler's words, and in ours where they are known.
+    pub reason: String,
+    pub meaning: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -73,7 +92,7 @@ pub struct HostTally {
 }
 
 impl Summary {
-    /// Without condition, round, epsilon in force, start, hosts and notices.
+    /// Without condition, round, its jobs, epsilon in force, start, hosts and notices.
     pub fn of(search: &SearchData) -> Self {
         let iterations = &search.iterations;
         let epsilons = EpsilonSummary::of_each(search);
@@ -111,6 +130,13 @@ impl Summary {
             last_event_at: iterations.iter().filter_map(|row| row.time).max(),
             ..Self::default()
         }
+    }
+}
+
+impl Summary {
+    pub fn time_left(&self) -> Option<TimeLeft> {
+        let (least, most) = self.least_train_seconds_left.zip(self.most_train_seconds_left)?;
+        Some(TimeLeft { least, most })
     }
 }
 

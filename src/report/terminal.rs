@@ -5,7 +5,8 @@ use textwrap::{Options, WordSplitter};
 
 use super::iterations::{ArchitectureRecord, Ledger, STATUSES};
 use super::search::{EarlyStopping, mark};
-use super::summary::{BestNetwork, EpsilonSummary, HostTally, Summary};
+use super::summary::{BestNetwork, EpsilonSummary, HostTally, JobQueue, Summary};
+use super::time_left::TimeLeft;
 use crate::storage::Event;
 
 const WIDTH: usize = 80;
@@ -156,6 +157,9 @@ pub fn status(summary: &Summary) -> String {
         add("stopping", &stopping(&summary.early_stopping));
     }
     add("left", &left(summary));
+    if let Some(jobs) = &summary.queue {
+        add("jobs", &queue(jobs));
+    }
     lines.extend(bests(summary));
     if summary.hosts.iter().any(|host| host.bad) {
         lines.push(entry("bad hosts", &bad_hosts(&summary.hosts)));
@@ -207,8 +211,12 @@ fn stopping(stopping: &EarlyStopping) -> String {
 
 fn left(summary: &Summary) -> String {
     let results = format!("{} results", summary.left);
-    let range = summary.least_train_seconds_left.zip(summary.most_train_seconds_left);
-    let Some((least, most)) = range.filter(|_| summary.left > 0) else { return results };
+    let Some(TimeLeft { least, most }) = summary.time_left() else {
+        return format!("{results}, time unknown: too few networks have been trained");
+    };
+    if summary.left == 0 {
+        return results;
+    }
     // Minutes would be 0.00 hours.
     let (least, most, unit) = if most < 600.0 {
         (least.floor().to_string(), most.ceil().to_string(), "seconds")
@@ -217,6 +225,29 @@ fn left(summary: &Summary) -> String {
     };
     let range = if least == most { least } else { format!("{least} to {most}") };
     format!("{results}, {range} {unit} of training")
+}
+
+/// In the unit of the greater bound, the bounds rounded outwards.
+pub fn range(TimeLeft { least, most }: TimeLeft) -> String {
+    let (unit, name) = match most {
+        0.0..120.0 => (1.0, "s"),
+        120.0..7200.0 => (60.0, "min"),
+        _ => (3600.0, "h"),
+    };
+    let (least, most) = ((least / unit).floor(), (most / unit).ceil());
+    if least == most { format!("{most} {name}") } else { format!("{least} to {most} {name}") }
+}
+
+fn queue(JobQueue { problem, running, waiting }: &JobQueue) -> String {
+    if let Some(problem) = problem {
+        return format!("unknown: {problem}");
+    }
+    let waiting = waiting.iter().map(|of| {
+        let meaning = of.meaning.as_ref().map_or(String::new(), |it| format!(": {it}"));
+        format!("{} pending{meaning} ({})", of.jobs, of.reason)
+    });
+    let running = format!("{running} running");
+    std::iter::once(running).chain(waiting).collect::<Vec<_>>().join("; ")
 }
 
 fn network(best: &BestNetwork) -> String {
@@ -302,6 +333,15 @@ mod tests {
         assert_eq!(written, ["0.00000", "0.00000", "-0.00001", "0.00000", "-1.00000"]);
         assert_eq!(decimals(-0.4, 0), "0");
         assert_eq!(accuracy(Some(-0.0)), "0.0000");
+    }
+
+    #[test]
+    fn bounds_of_time_are_rounded_outwards() {
+        let shown = |least, most| range(TimeLeft { least, most });
+        assert_eq!(shown(12.7, 80.2), "12 to 81 s");
+        assert_eq!(shown(60.0, 60.0), "60 s");
+        assert_eq!(shown(119.0, 121.0), "1 to 3 min");
+        assert_eq!(shown(5000.0, 90_000.0), "1 to 25 h");
     }
 
     #[test]
@@ -407,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_absent() {
+    fn the_time_left_is_a_range_in_a_unit_that_shows_it_or_unknown() {
         let with = |least, most| {
             let mut summary = summary("torch");
             (summary.least_train_seconds_left, summary.most_train_seconds_left) = (least, most);
@@ -419,7 +459,8 @@ mod tests {
             "5 results, 1.00 to 2.00 GPU-hours of training"
         );
         assert_eq!(with(Some(7200.0), Some(7200.0)), "5 results, 2.00 GPU-hours of training");
-        assert_eq!(with(None, None), "5 results");
+        let unknown = "5 results, time unknown: too few networks have been trained";
+        assert_eq!(with(None, None), unknown);
     }
 
     #[test]

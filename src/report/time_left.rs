@@ -66,6 +66,15 @@ impl TimeLeft {
         Some(Self { least, most: many * mean + error(many) })
     }
 
+    /// Seconds until so many networks are trained on so many workers: each is trained by one.
+    pub fn on(self, workers: u32, networks: u64) -> Self {
+        let (workers, networks) = (f64::from(workers), networks.max(1) as f64);
+        Self {
+            least: self.least / workers.min(networks),
+            most: self.most / networks * (networks / workers).ceil(),
+        }
+    }
+
     /// None where the range is too wide for a single number.
     pub fn middle(self) -> Option<f64> {
         (self.most <= 3.0 * self.least).then_some((self.least + self.most) / 2.0)
@@ -191,6 +200,21 @@ mod tests {
         };
         let estimate = time_left(&all[..10], off, 10).unwrap();
         assert_eq!((estimate.least, estimate.most), (1000.0, 1000.0));
+    }
+
+    #[test]
+    fn workers_share_networks_and_none_is_trained_by_two() {
+        let left = TimeLeft { least: 60.0, most: 120.0 };
+        let seconds = |workers, networks| {
+            let TimeLeft { least, most } = left.on(workers, networks);
+            (least, most)
+        };
+        assert_eq!(seconds(1, 6), (60.0, 120.0));
+        assert_eq!(seconds(2, 6), (30.0, 60.0));
+        // Two rounds of at most four.
+        assert_eq!(seconds(4, 6), (15.0, 40.0));
+        assert_eq!(seconds(4, 1), (60.0, 120.0));
+        assert_eq!(TimeLeft::default().on(3, 0), TimeLeft::default());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use itertools::Itertools;
 use jiff::Timestamp;
 
 use super::JobId;
+use super::reasons::can_never_start;
 
 pub(super) const FORGOTTEN: &str = "Invalid job id specified";
 
@@ -46,26 +47,12 @@ impl TaskState {
     }
 }
 
-/// Limits on a user, an account or a group (`AssocGrp...`, `QOSMax...PerUser`) wait for other jobs;
-/// nodes and partitions that are down come back.
-fn can_never_start(reason: &str) -> bool {
-    const NEVER: [&str; 12] = [
-        "BadConstraints", "PartitionNodeLimit", "PartitionTimeLimit", "AssociationTimeLimit",
-        "QOSTimeLimit", "InvalidAccount", "InvalidQOS", "AccountNotAllowed", "QOSNotAllowed",
-        "ReservationDeleted", "MaxMemPerLimit", "DeadLine",
-    ];
-    let reason = reason.split([',', ' ', '(']).next().unwrap_or_default();
-    NEVER.contains(&reason)
-        || ["PerJob", "PerNode", "WallDuration"].iter().any(|word| reason.contains(word))
-        || reason.starts_with("QOSMin")
-        || reason.starts_with("AssocMin")
-}
-
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct JobStates {
     tasks: Vec<TaskState>,
     pub is_array: bool,
-    reason: Option<String>,
+    /// How many tasks wait, by the reason that Slurm gives.
+    pub waiting: BTreeMap<String, u64>,
 }
 
 impl JobStates {
@@ -82,8 +69,8 @@ impl JobStates {
         self.tasks.iter().any(|state| !matches!(state, TaskState::Ended | TaskState::Ending))
     }
 
-    pub fn is_running(&self) -> bool {
-        self.tasks.contains(&TaskState::Running)
+    pub fn running_tasks(&self) -> usize {
+        self.tasks.iter().filter(|state| **state == TaskState::Running).count()
     }
 
     pub fn is_held(&self) -> bool {
@@ -91,12 +78,13 @@ impl JobStates {
     }
 
     pub fn cannot_start(&self) -> Option<&str> {
-        self.reason.as_deref().filter(|_| self.all_are(TaskState::Stuck))
+        let reason = self.waiting.keys().next().filter(|_| self.all_are(TaskState::Stuck));
+        reason.map(String::as_str)
     }
 
     /// The scheduler has not considered the job yet.
     pub fn is_unseen(&self) -> bool {
-        self.all_are(TaskState::Pending) && self.reason.as_deref() == Some("None")
+        self.all_are(TaskState::Pending) && self.waiting.contains_key("None")
     }
 
     fn all_are(&self, state: TaskState) -> bool {
@@ -115,8 +103,8 @@ pub(super) fn parse_squeue(answer: &str) -> Result<BTreeMap<JobId, JobStates>, S
         let states = jobs.entry(job.parse().map_err(|_| line)?).or_default();
         let state = TaskState::from_words(state, reason);
         states.is_array = index != "N/A";
-        if matches!(state, TaskState::Pending | TaskState::Stuck) {
-            states.reason = Some(reason.to_owned());
+        if matches!(state, TaskState::Pending | TaskState::Stuck | TaskState::Held) {
+            *states.waiting.entry(reason.to_owned()).or_default() += 1;
         }
         states.tasks.push(state);
     }

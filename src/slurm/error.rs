@@ -9,6 +9,8 @@ pub enum SlurmError {
          alone with `metaqnn run`)"
     )]
     Missing { command: &'static str },
+    #[error("`{program}` has not answered within {seconds} s (is the scheduler busy, or down?)")]
+    Silent { program: &'static str, seconds: u64 },
     #[error("cannot start `{program}` (is it an executable file of this machine?)")]
     Start { program: &'static str, source: io::Error },
     #[error("`{command}` failed with {status}: {stderr} (run the command by hand to look closer)")]
@@ -36,6 +38,17 @@ pub enum SlurmError {
 }
 
 impl SlurmError {
+    /// In a few words, for a line among others.
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Failed { command, stderr, .. } => {
+                let program = command.split(' ').next().unwrap_or_default();
+                format!("`{program}` failed: {stderr}")
+            }
+            error => error.to_string().split(" (").next().unwrap_or_default().to_owned(),
+        }
+    }
+
     pub(super) fn is_no(text: &str, what: &str) -> Self {
         Self::Unusable(format!("`{text}` is no {what}"))
     }

@@ -8,6 +8,7 @@
 //! | `job.rs` | [`JobSpec`]: one submission of a script; [`JobId`], [`TaskId`], [`job_name`] |
 //! | `sbatch.rs` | [`Slurm`]: the [`Scheduler`] that runs `sbatch`, `squeue`, `scontrol` |
 //! | `answers.rs` | [`JobStates`] of `squeue`, [`ClusterConfig`], nodes of `sinfo`, refusals |
+//! | `reasons.rs` | why a job waits, in words ([`meaning`]) |
 //! | `quoting.rs` | words as a shell and as `sbatch` read them |
 //! | `environment.rs` | [`SlurmTask`]: the variables of a task, and those of a submission |
 //!
@@ -22,6 +23,7 @@ mod error;
 mod job;
 mod params;
 mod quoting;
+mod reasons;
 mod sbatch;
 
 pub use answers::{ClusterConfig, JobStates, refused_option};
@@ -32,6 +34,7 @@ pub use environment::{
 pub use error::SlurmError;
 pub use job::{JobId, JobSpec, TaskId, check_options, job_name, option_value};
 pub use params::{ArraySize, SlurmParams, ValidSlurmParams};
+pub use reasons::meaning;
 pub use sbatch::Slurm;
 
 /// What a search asks of a scheduler; another one is a file with an implementation of this. A held

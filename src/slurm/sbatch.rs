@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
-use std::io::ErrorKind;
-use std::process::{Command, ExitStatus, Stdio};
+use std::io::{self, ErrorKind};
+use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use itertools::Itertools;
 use jiff::Timestamp;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::answers::{
     ALLOCATION_FAILURE, FORGOTTEN, PartitionNode, SINFO_FORMAT, SQUEUE_FORMAT, is_submit_limit,
@@ -20,6 +24,8 @@ use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, Tas
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
+    /// How long an answer may take: as long as it does, unless somebody looks and waits.
+    limit: Option<Duration>,
 }
 
 impl Slurm {
@@ -27,7 +33,11 @@ impl Slurm {
     pub fn new(variables: &Variables, cluster: Option<&str>) -> Self {
         let mut environment = submission_environment(variables);
         environment.extend(cluster.map(|cluster| (CLUSTER.into(), cluster.into())));
-        Self { environment }
+        Self { environment, limit: None }
+    }
+
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     pub fn end_time(&self, task: TaskId) -> Result<Option<Timestamp>, SlurmError> {
@@ -99,16 +109,19 @@ impl Slurm {
         let cluster = self.environment.get(OsStr::new(CLUSTER));
         let cluster = cluster.map(|name| format!("--clusters={}", name.display()));
         let all = cluster.into_iter().chain(arguments.into_iter().map(Into::into)).collect_vec();
-        let output = Command::new(program)
-            .args(&all)
-            .env_clear()
-            .envs(&self.environment)
-            .stdin(Stdio::null())
-            .output()
-            .map_err(|source| match source.kind() {
-                ErrorKind::NotFound => SlurmError::Missing { command: program },
-                _ => SlurmError::Start { program, source },
-            })?;
+        let mut command = Command::new(program);
+        command.args(&all).env_clear().envs(&self.environment).stdin(Stdio::null());
+        let output = match self.limit {
+            None => command.output(),
+            Some(limit) => output_within(command, limit),
+        };
+        let output = output.map_err(|source| match (source.kind(), self.limit) {
+            (ErrorKind::NotFound, _) => SlurmError::Missing { command: program },
+            (ErrorKind::TimedOut, Some(limit)) => {
+                SlurmError::Silent { program, seconds: limit.as_secs() }
+            }
+            _ => SlurmError::Start { program, source },
+        })?;
         Ok(CommandOutput {
             command: command_line(program, &all),
             status: output.status,
@@ -207,6 +220,19 @@ impl Scheduler for Slurm {
     }
 }
 
+/// Kills a program that takes longer. What that has started itself may live on.
+fn output_within(mut command: Command, limit: Duration) -> io::Result<Output> {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let process = Pid::from_child(&child);
+    let (sender, output) = mpsc::channel();
+    thread::Builder::new().spawn(move || sender.send(child.wait_with_output()))?;
+    output.recv_timeout(limit).unwrap_or_else(|_| {
+        // It may have ended just now.
+        let _ = kill_process(process, Signal::KILL);
+        Err(ErrorKind::TimedOut.into())
+    })
+}
+
 #[derive(Debug)]
 struct CommandOutput {
     command: String,
@@ -301,6 +327,20 @@ mod tests {
         let busy = "allocation failure: Requested nodes are busy";
         assert_eq!(test(busy).unwrap().as_deref(), Some(busy));
         assert_eq!(fake(&[]).test(&job()).unwrap(), None);
+    }
+
+    #[test]
+    fn who_looks_waits_no_longer_than_the_limit() {
+        let patient = |limit| fake(&[("FAKE_WAIT", "600")]).within(limit).find(&["a".to_owned()]);
+        let error = patient(Duration::from_secs(1)).unwrap_err();
+        assert_eq!(error.brief(), "`squeue` has not answered within 1 s");
+        let answered =
+            fake(&[("FAKE_STDOUT", "7|0|RUNNING|None")]).within(Duration::from_secs(600));
+        assert_eq!(answered.find(&["a".to_owned()]).unwrap()[&JobId(7)].running_tasks(), 1);
+        let nowhere = [("PATH".into(), "/nowhere".into())].into();
+        let missing = Slurm::new(&nowhere, None).within(Duration::from_secs(600));
+        let error = missing.find(&["a".to_owned()]).unwrap_err();
+        assert!(matches!(error, SlurmError::Missing { .. }), "{error}");
     }
 
     #[test]

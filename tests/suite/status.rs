@@ -1,6 +1,10 @@
 //! `metaqnn status`: how far a search is.
 
-use crate::support::{Experiment, SMALL};
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+
+use crate::support::{Experiment, SMALL, skip};
 
 #[test]
 fn a_new_experiment_has_everything_left() {
@@ -36,6 +40,64 @@ fn a_watch_ends_with_the_search() {
     halted.run(&["cancel", "dir"]).success();
     let pictures = halted.run(&["status", "dir", "--watch", "1", "--json"]).success().json();
     assert_eq!((pictures.len(), &pictures[0]["condition"]), (1, &"halted".into()));
+}
+
+#[test]
+fn a_watch_of_a_file_writes_block_after_block_until_the_search_has_finished() {
+    let experiment = Experiment::init(SMALL);
+    let mut watch = experiment
+        .command(&["status", "dir", "--watch", "1"])
+        .env("TERM", "xterm")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first: Vec<_> = lines.by_ref().take_while(|line| !line.contains("best accuracy")).collect();
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let all = [first, lines.collect()].concat();
+    assert!(watch.wait().unwrap().success());
+    let is_time = |line: &String| line.parse::<jiff::Timestamp>().is_ok();
+    let blocks: Vec<_> = all.split(is_time).skip(1).collect();
+    assert!(is_time(&all[0]) && blocks.len() > 1, "{all:#?}");
+    assert!(blocks[0][0].starts_with("small: active"), "{all:#?}");
+    assert!(blocks.last().unwrap()[0].starts_with("small: finished"), "{all:#?}");
+    assert!(!all.concat().contains('\u{1b}'));
+}
+
+#[test]
+fn a_watch_ends_with_ctrl_c_as_programs_do() {
+    let experiment = Experiment::init(SMALL);
+    let mut command = experiment.command(&["status", "dir", "--watch"]);
+    let mut watch = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let id = watch.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(watch.wait().unwrap().signal(), Some(2));
+    experiment.run(&["status", "dir", "--watch", "0"]).fails_with(2).says("0");
+}
+
+#[test]
+fn on_a_terminal_a_watch_draws_in_place() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    let line = format!("'{}' status dir --watch", env!("CARGO_BIN_EXE_metaqnn"));
+    let shown = |terminal: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", &line, "/dev/null"]).current_dir(experiment.folder());
+        let output = script.env("TERM", terminal).stdin(Stdio::null()).output();
+        output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let Ok(drawn) = shown("xterm") else {
+        return skip("on_a_terminal_a_watch_draws_in_place", "there is no `script`");
+    };
+    // From the first row of the screen, each line erased to its end, and what was below the last.
+    assert!(drawn.starts_with("\u{1b}[H2") && drawn.trim_end().ends_with("\u{1b}[J"), "{drawn:?}");
+    assert!(
+        drawn.lines().rev().skip(1).all(|line| line.trim_end().ends_with("\u{1b}[K")),
+        "{drawn:?}"
+    );
+    assert!(!shown("dumb").unwrap().contains("\u{1b}[H"));
 }
 
 #[test]

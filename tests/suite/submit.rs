@@ -1,6 +1,7 @@
 //! `metaqnn submit`, with a scheduler of our own on PATH: what is asked of it, and in which order.
 
 mod chains; // hosts at fault, tasks without a claim, chains that end
+mod pending; // why jobs wait
 mod refusals; // what the scheduler refuses, and how it answers
 
 use std::fs;

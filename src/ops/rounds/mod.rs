@@ -9,9 +9,11 @@
 //! | `chain.rs` | the jobs of a round, their dependencies and refusals; when the chain ends |
 //! | `plan.rs` | how many tasks a round has, and its batch scripts |
 //! | `hosts.rs` | [`hosts::Hosts`]: which hosts are bad, by what became of their tasks |
+//! | `diagnosis.rs` | what `status` says of the chain and its jobs |
 //! | `unclaimed.rs` | tasks that ended without a claim, from their logs |
 
 pub mod chain;
+pub mod diagnosis;
 pub mod hosts;
 pub mod plan;
 pub mod round;

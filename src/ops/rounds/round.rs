@@ -28,7 +28,7 @@ use crate::ops::rounds::chain::{
 use crate::ops::rounds::plan::{Rendered, TRAIN_SCRIPT, plan_round};
 use crate::ops::rounds::step::{Arrays, Seen, Step, next_step};
 use crate::ops::{Experiment, Refusal};
-use crate::slurm::{JobId, JobStates, Scheduler};
+use crate::slurm::{JobId, JobStates, Scheduler, meaning};
 use crate::storage::{Rendering, RoundArray, RoundDir, RoundJobs, RoundPlan};
 
 const FINISHED: &str = "the search is finished; nothing to submit";
@@ -88,12 +88,16 @@ impl Queue {
     }
 
     pub fn all_but_running_reduces(&self) -> Vec<JobId> {
-        self.jobs(|_, states| states.is_array || !states.is_running())
+        self.jobs(|_, states| states.is_array || states.running_tasks() == 0)
     }
 
     pub fn cannot_start(&self) -> Option<String> {
         let mut reasons = self.0.iter().map(|(job, states)| (job, states.cannot_start()));
-        reasons.find_map(|(job, reason)| Some(format!("`{}` of job {job}", reason?)))
+        let words = |reason| meaning(reason).map_or(String::new(), |it| format!(" ({it})"));
+        reasons.find_map(|(job, reason)| {
+            let reason = reason?;
+            Some(format!("`{reason}` of job {job}{}", words(reason)))
+        })
     }
 }
 
@@ -114,23 +118,45 @@ impl<'a> Round<'a> {
         Ok(Queue(self.scheduler.find(&[array_name(&plan), reduce_name(&plan)])?))
     }
 
-    /// Round 0, which never exists, is over.
-    pub fn look(&self) -> anyhow::Result<(Stage, Queue)> {
+    /// The jobs of the round and the reduces of the round before, by one question to the scheduler.
+    fn queues(&self) -> anyhow::Result<(Queue, Queue)> {
+        let before = RoundDir::of(self.experiment.dir(), self.files.round.saturating_sub(1));
+        let (plan, plan_before) = (self.files.plan()?, before.plan()?);
+        let names = plan.iter().flat_map(|plan| [array_name(plan), reduce_name(plan)]);
+        let names = names.chain(plan_before.as_ref().map(reduce_name)).collect_vec();
+        if names.is_empty() {
+            return Ok(Default::default());
+        }
+        let jobs = before.newest()?.map(|rendering| rendering.jobs()).transpose()?.flatten();
+        let of_before = |job: &JobId| {
+            let reduces =
+                jobs.iter().flat_map(|it| it.second_reduce_job.iter().chain([&it.reduce_job]));
+            reduces.into_iter().any(|reduce| *reduce == job.to_string())
+        };
+        let found = self.scheduler.find(&names)?.into_iter();
+        let (before, own) = found.partition(|(job, _)| of_before(job));
+        Ok((Queue(own), Queue(before)))
+    }
+
+    /// With the reduces of the round before, which may be about to submit it. Round 0, which never
+    /// exists, is over.
+    pub fn look(&self) -> anyhow::Result<(Stage, Queue, Queue)> {
         let Some(rendering) = self.files.newest()? else {
             let stage = if self.files.round == 0 { Stage::Over } else { Stage::Unsubmitted };
-            return Ok((stage, Queue::default()));
+            let (queue, before) = self.queues()?;
+            return Ok((stage, queue, before));
         };
         let named = rendering.array()?.map(|array| job_ids(&array)).transpose()?;
         let has_jobs_file = rendering.jobs()?.is_some();
         // After the files: jobs that they name are in it, or have ended.
-        let queue = self.queue()?;
+        let (queue, before) = self.queues()?;
         let stage = match named.filter(|_| has_jobs_file) {
             None => Stage::Unsubmitted,
             Some(_) if !queue.has_reduce_at_work() => Stage::Over,
             Some(named) if queue.named(&named).any(JobStates::is_held) => Stage::Held,
             Some(_) => Stage::UnderWay,
         };
-        Ok((stage, queue))
+        Ok((stage, queue, before))
     }
 
     /// Submits the round, or completes it, unless the schedule is finished and learned. A rendering

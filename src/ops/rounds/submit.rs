@@ -96,9 +96,9 @@ fn submit_with(
     let scheduler = scheduler(experiment)?;
     let newest = experiment.dir().newest_round()?.unwrap_or(0);
     let newest = Round::new(experiment, newest, &scheduler);
-    let (stage, queue) = match newest.look() {
+    let (stage, queue, _) = match newest.look() {
         // On a laptop, say.
-        Err(_) if options.dry_run => (Stage::Over, Queue::default()),
+        Err(_) if options.dry_run => (Stage::Over, Queue::default(), Queue::default()),
         look => look?,
     };
     let number = match stage {
@@ -238,7 +238,7 @@ pub fn cancel(experiment: &Experiment) -> anyhow::Result<Vec<String>> {
         }
         let queue = round.queue()?;
         ended.extend(queue.all_but_running_reduces());
-        if queue.reduces().any(|(_, states)| states.is_running()) {
+        if queue.reduces().any(|(_, states)| states.running_tasks() > 0) {
             said.push(format!("the reduce of round {number} runs, and ends by itself"));
         }
     }

@@ -75,8 +75,13 @@ impl ReplayLog {
 
     /// Of the prefix that a view was made from; without a lock: its bytes change no more.
     pub fn check_prefix(&self, position: &LogPosition) -> Result<()> {
+        self.check_from(&LogPosition::ORIGIN, position)
+    }
+
+    /// The same where the prefix before `checked` was checked.
+    pub fn check_from(&self, checked: &LogPosition, position: &LogPosition) -> Result<()> {
         let fits = || {
-            let mut read = LogPosition { rows: position.rows, ..LogPosition::ORIGIN };
+            let mut read = LogPosition { rows: position.rows, ..*checked };
             // In pieces: memory that is new to the process takes longer than reading.
             loop {
                 let piece = self.read_bytes(&read, position.byte.min(read.byte + (1 << 16)))?;
