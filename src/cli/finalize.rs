@@ -10,7 +10,7 @@ use clap::{ArgMatches, Args};
 use super::printer::Printer;
 use super::progress::Progress;
 use crate::ops::finalize::{By, FinalizeOptions, finalize};
-use crate::ops::{Experiment, Refusal, run::run as train, status};
+use crate::ops::{Experiment, Refusal, run::run as train};
 use crate::report::certificate::finals_text;
 use crate::storage::Trust;
 
@@ -62,9 +62,9 @@ pub fn run(args: &FinalizeArgs, given: &ArgMatches, trust: Trust, printer: &Prin
                 child.dir().root().display()
             )));
         }
-        let (workers, before) = (args.workers.unwrap_or(1), status::status(child)?);
-        printer.note(&format!("`{}`:", child.dir().root().display()));
-        let mut progress = Progress::new(printer, workers, Some(&before));
+        let (workers, dir) = (args.workers.unwrap_or(1), child.dir().root());
+        printer.note(&format!("`{}`:", dir.display()));
+        let mut progress = Progress::of_search(printer, workers, dir)?;
         train(child, workers, &mut |worker, event| progress.show(worker, event))
     };
     let is_local = parent.dir().newest_round()?.is_none();

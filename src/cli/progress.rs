@@ -1,25 +1,32 @@
 //! Progress for people: bars on a terminal, one line an epoch in a file.
 
 use std::mem;
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanDuration, ProgressBar};
+use jiff::Timestamp;
 
 use super::printer::Printer;
 use crate::ops::TrainEvent;
 use crate::ops::reduce::switched_off;
-use crate::report::Summary;
-use crate::storage::Event;
+use crate::ops::status::Watch;
+use crate::report::{Summary, terminal};
+use crate::storage::{Event, Time};
 
 /// Shows the progress events of tasks. Dropped, it takes its bars away.
 pub struct Progress<'a> {
     printer: &'a Printer,
     /// Of the whole search, where that is shown.
-    search: Option<ProgressBar>,
+    search: Option<SearchBar>,
     /// None where the terminal has no bars.
     workers: Vec<(ProgressBar, EpochsLeft)>,
     /// Of a whole training.
     epochs: u32,
+    /// Iterations in sight; 0 before the first claim.
+    in_sight: u64,
+    /// The line that was shown when a task started: every worker has the same.
+    started: Option<String>,
     best: Option<f64>,
     /// Of the epoch whose batches were shown last.
     tenth: u64,
@@ -27,6 +34,43 @@ pub struct Progress<'a> {
     end_is_shown: bool,
     /// Since the last claim: that others train what is left.
     wait_is_shown: bool,
+}
+
+struct SearchBar {
+    bar: ProgressBar,
+    watch: Watch,
+    workers: u32,
+    looked: Instant,
+    /// By what networks have cost.
+    time_left: String,
+}
+
+/// How often at most the log is read for the time left.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+impl SearchBar {
+    fn take_stock(&mut self, summary: &Summary) {
+        let left = summary.time_left().map(|left| left.on(self.workers, summary.left));
+        let left = left.map(|left| format!("{} left", terminal::range(left)));
+        self.time_left = left.unwrap_or_else(|| "time left unknown".to_owned());
+        self.bar.set_length(summary.wanted);
+        self.bar.set_position(summary.results);
+    }
+
+    fn show(&mut self, best: Option<f64>) {
+        let best = best.map_or(String::new(), |best| format!(", best {best:.4}"));
+        self.bar.set_message(format!("{}{best}", self.time_left));
+    }
+
+    fn count(&mut self, best: Option<f64>) {
+        self.bar.inc(1);
+        if self.looked.elapsed() >= LOOK_EVERY {
+            self.looked = Instant::now();
+            // The search itself says what is wrong.
+            self.watch.results().map_or_else(drop, |summary| self.take_stock(&summary));
+        }
+        self.show(best);
+    }
 }
 
 /// Trainers count batches as they like.
@@ -57,29 +101,41 @@ impl EpochsLeft {
 }
 
 impl<'a> Progress<'a> {
-    /// Shows one task, or with `before` a whole search, of which that much is done.
-    pub fn new(printer: &'a Printer, workers: u32, before: Option<&Summary>) -> Self {
-        let template = "network [{bar:28}] {pos}/{len} epochs{prefix} {wide_msg}";
+    /// Shows tasks.
+    pub fn new(printer: &'a Printer, workers: u32) -> Self {
+        let template = "network [{bar:18}] {pos}/{len} epochs{prefix} {wide_msg}";
         let worker = |_| Some((printer.bar(1, template)?, EpochsLeft::default()));
         let workers = (0..workers).filter_map(worker).collect();
-        let search = before.and_then(|before| {
-            // Without a time: `status` has a range, by what networks have cost.
-            let template = "search  [{bar:28}] {pos}/{len} networks {msg}";
-            let bar = printer.bar(before.wanted, template)?.with_position(before.results);
-            bar.enable_steady_tick(Duration::from_secs(1));
-            Some(bar)
-        });
-        let best = before.and_then(|before| before.best.as_ref());
         Self {
             printer,
-            search,
+            search: None,
             workers,
             epochs: 0,
+            in_sight: 0,
+            started: None,
             tenth: 0,
-            best: best.map(|best| best.best_validation_accuracy),
+            best: None,
             end_is_shown: false,
             wait_is_shown: false,
         }
+    }
+
+    /// Shows a whole search, and what is left of it.
+    pub fn of_search(printer: &'a Printer, workers: u32, dir: &Path) -> anyhow::Result<Self> {
+        let mut watch = Watch::open(dir)?;
+        let before = watch.results()?;
+        let mut progress = Self::new(printer, workers);
+        progress.best = before.best.as_ref().map(|best| best.best_validation_accuracy);
+        let template = "search  [{bar:18}] {pos}/{len} networks, {wide_msg}";
+        progress.search = printer.bar(before.wanted, template).map(|bar| {
+            bar.enable_steady_tick(Duration::from_secs(1));
+            let (looked, time_left) = (Instant::now(), String::new());
+            let mut search = SearchBar { bar, watch, workers, looked, time_left };
+            search.take_stock(&before);
+            search.show(progress.best);
+            search
+        });
+        Ok(progress)
     }
 
     pub fn show(&mut self, worker: usize, event: &TrainEvent) {
@@ -93,7 +149,12 @@ impl<'a> Progress<'a> {
         if !self.show_on_bars(worker, event)
             && let Some(line) = self.line(event)
         {
-            self.printer.note(&line);
+            // In a log file; what stands above bars is of now.
+            let time = match self.workers.is_empty() {
+                true => format!("{} ", Time::from(Timestamp::now())),
+                false => String::new(),
+            };
+            self.printer.note(&format!("{time}{line}"));
         }
     }
 
@@ -125,13 +186,11 @@ impl<'a> Progress<'a> {
                 bar.set_prefix(format!(" + {} %{rest}", percent(*batch, *of)));
             }
             TrainEvent::Recorded { .. } => {
-                if let Some(search) = &self.search {
-                    search.inc(1);
-                    let best = self.best.map(|best| format!("(best {best:.4})"));
-                    search.set_message(best.unwrap_or_default());
+                if let Some(search) = &mut self.search {
+                    search.count(self.best);
                 }
             }
-            TrainEvent::Reused { .. } => {}
+            TrainEvent::Reused { .. } | TrainEvent::Started { .. } => {}
             TrainEvent::Nothing { .. } => {
                 bar.set_prefix("");
                 bar.set_message("");
@@ -146,13 +205,28 @@ impl<'a> Progress<'a> {
     fn line(&mut self, event: &TrainEvent) -> Option<String> {
         let past_first =
             |number: u32, words: String| if number > 1 { words } else { String::new() };
+        if let TrainEvent::Claimed { of, epochs, .. } = event {
+            (self.wait_is_shown, self.epochs, self.in_sight) = (false, *epochs, *of);
+        }
+        let named = |iteration: &u64| match self.in_sight {
+            0 => format!("iteration {iteration}"),
+            // Of another worker, perhaps, which has begun since.
+            in_sight => format!("iteration {iteration} of {}", in_sight.max(*iteration)),
+        };
         Some(match event {
-            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, repeat, epochs } => {
-                (self.wait_is_shown, self.epochs) = (false, *epochs);
+            TrainEvent::Started { version, host, device, libtorch } => {
+                let device = device.as_ref().map(|it| format!(", device {it}"));
+                let libtorch = libtorch.as_ref().map(|it| format!(", libtorch {it}"));
+                let facts = device.into_iter().chain(libtorch).collect::<String>();
+                let line = format!("metaqnn {version}, host {host}{facts}");
+                let is_news = self.started.replace(line.clone()).as_ref() != Some(&line);
+                return is_news.then_some(line);
+            }
+            TrainEvent::Claimed { iteration, attempt, epsilon, architecture, repeat, .. } => {
                 let again = past_first(*attempt, format!(" (attempt {attempt})"));
                 let at = epsilon.map_or(String::new(), |epsilon| format!(", epsilon {epsilon}"));
                 let repeat = past_first(*repeat, format!(", repeat {repeat}"));
-                format!("iteration {iteration}{again}{at}{repeat}: {architecture}")
+                format!("{}{again}{at}{repeat}: {architecture}", named(iteration))
             }
             TrainEvent::Epoch { iteration, epoch, start, validation_accuracy, seconds, .. } => {
                 let start = past_first(*start, format!(" of start {start}"));
@@ -161,7 +235,7 @@ impl<'a> Progress<'a> {
                 let accuracy = validation_accuracy.map(|it| format!("validation accuracy {it:.4}"));
                 let words: Vec<_> = accuracy.into_iter().chain(seconds).collect();
                 let words = if words.is_empty() { "done".to_owned() } else { words.join(", ") };
-                format!("iteration {iteration}, epoch {epoch}/{all}{start}: {words}")
+                format!("{}, epoch {epoch}/{all}{start}: {words}", named(iteration))
             }
             // A tenth of an epoch is news for a log.
             TrainEvent::Batch { iteration, batch, of } => {
@@ -169,20 +243,21 @@ impl<'a> Progress<'a> {
                 if mem::replace(&mut self.tenth, tenth) == tenth {
                     return None;
                 }
-                format!("iteration {iteration}: batch {batch} of {of} of the epoch")
+                format!("{}: batch {batch} of {of} of the epoch", named(iteration))
             }
             TrainEvent::Recorded { iteration, outcome, reward, .. } => {
                 // The reward of a stopped network is what was predicted of it.
                 let is_stopped = *outcome == Event::Stopped.to_string();
                 let what = if is_stopped { "predicted" } else { "reward" };
                 let reward = reward.map_or(String::new(), |reward| format!(", {what} {reward:.4}"));
-                format!("iteration {iteration}: {outcome}{reward}")
+                format!("{}: {outcome}{reward}", named(iteration))
             }
             TrainEvent::Superseded { iteration } => format!(
-                "iteration {iteration}: another copy of this task was first; its result stands"
+                "{}: another copy of this task was first; its result stands",
+                named(iteration)
             ),
             TrainEvent::Lost { iteration, reason } => {
-                format!("iteration {iteration}: lost ({reason})")
+                format!("{}: lost ({reason})", named(iteration))
             }
             TrainEvent::StoppingSwitchedOff { audited, false_stops } => {
                 switched_off(*audited, *false_stops)
@@ -201,7 +276,8 @@ impl<'a> Progress<'a> {
 impl Drop for Progress<'_> {
     fn drop(&mut self) {
         let workers = self.workers.iter().map(|(bar, _)| bar);
-        workers.chain(&self.search).for_each(ProgressBar::finish_and_clear);
+        let search = self.search.iter().map(|search| &search.bar);
+        workers.chain(search).for_each(ProgressBar::finish_and_clear);
     }
 }
 

@@ -28,7 +28,9 @@ use crate::storage::{Folder, Trust};
     Under Slurm a task is identified by SLURM_ARRAY_JOB_ID and SLURM_ARRAY_TASK_ID: a requeued\n\
     task resumes its own claim. Exits 0 when there is nothing to claim, and 75 after a signal.\n\n\
     JSON, one progress event a line, distinguished by `event`:\n  \
-    claimed     iteration, attempt, epsilon (null for a list), architecture, repeat, epochs\n  \
+    started     version, host, device, libtorch (null where the trainer does not say)\n  \
+    claimed     iteration, of (in sight: those so far, and one for each network still to begin), \
+    attempt, epsilon (null for a list), architecture, repeat, epochs\n  \
     epoch       iteration, epoch, start, validation_accuracy, training_loss, seconds\n  \
     batch       iteration, batch, of: a sign of life within an epoch\n  \
     recorded    iteration, outcome (trained, stopped, failed, out_of_memory), reward, seconds\n  \
@@ -53,7 +55,7 @@ pub fn run_task(args: TrainArgs, trust: Trust, printer: &Printer) -> anyhow::Res
         end_with_reader()?;
         train(&experiment, args.options, &mut |event| printer.event(&event))
     } else {
-        let mut progress = Progress::new(printer, 1, None);
+        let mut progress = Progress::new(printer, 1);
         train(&experiment, args.options, &mut |event| progress.show(0, &event))
     }
 }
@@ -123,8 +125,7 @@ pub fn run_search(args: RunArgs, trust: Trust, printer: &Printer) -> anyhow::Res
     let experiment = init::open_or_init(chosen.config, &chosen.dir, trust)?;
     pictures::keep_text(&experiment, chosen.text.as_deref())?;
     for experiment in siblings(experiment, args.seeds)? {
-        let before = status::status(&experiment)?;
-        let mut progress = Progress::new(printer, args.workers, Some(&before));
+        let mut progress = Progress::of_search(printer, args.workers, experiment.dir().root())?;
         run(&experiment, args.workers, &mut |worker, event| progress.show(worker, event))?;
         drop(progress);
         // With what was `set` meanwhile.

@@ -282,7 +282,7 @@ pub mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (folder, model) = (folder.path(), folder.path().join("000005.1"));
         let best = train(folder, &model);
-        let done = [Message::Done { device: None }];
+        let done = [Message::Done { device: None, libtorch: None }];
         let path = folder.join("output/000005.1.npz");
 
         assert_eq!(answer(asked(folder, &[&model], EvaluatedPart::Validation)), done);

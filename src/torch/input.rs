@@ -20,7 +20,7 @@ pub enum Input {
 
 /// The answer to a request; none when a signal came and the process has to go.
 pub type Answer = Option<Message>;
-pub const DONE: Answer = Some(Message::Done { device: None });
+pub const DONE: Answer = Some(Message::Done { device: None, libtorch: None });
 
 #[derive(Debug)]
 pub struct Inbox {

@@ -61,7 +61,8 @@ impl<M: Write> Outside<M> {
             if !request.data.is_null() {
                 cache.get(&request, device)?;
             }
-            return Ok(Some(Message::Done { device: Some(describe(device)) }));
+            let libtorch = Some(env!("LIBTORCH_VERSION").to_owned());
+            return Ok(Some(Message::Done { device: Some(describe(device)), libtorch }));
         }
         let data = cache.get(&request, device)?;
         match fit(&request, &recipe, data, self) {
@@ -183,9 +184,9 @@ pub mod tests {
                 [
                     Message::Epoch(_),
                     Message::Epoch(_),
-                    Message::Done { device: None },
+                    Message::Done { device: None, libtorch: None },
                     Message::Epoch(_),
-                    Message::Done { device: None }
+                    Message::Done { device: None, libtorch: None }
                 ]
             ),
             "{messages:?}"
@@ -206,7 +207,11 @@ pub mod tests {
         assert!(
             matches!(
                 &messages[..],
-                [Message::Done { device: None }, Message::Epoch(_), Message::Done { device: None }]
+                [
+                    Message::Done { device: None, libtorch: None },
+                    Message::Epoch(_),
+                    Message::Done { device: None, libtorch: None }
+                ]
             ),
             "{messages:?}"
         );
@@ -238,7 +243,7 @@ pub mod tests {
                 [
                     Message::OutOfMemory { peak_bytes: Some(1..) },
                     Message::Epoch(_),
-                    Message::Done { device: None }
+                    Message::Done { device: None, libtorch: None }
                 ]
             ),
             "{messages:?}"

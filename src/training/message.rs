@@ -32,8 +32,8 @@ impl Message {
         }
         if fields.is("done")? {
             let is_early = fields.is("stopped")?;
-            let device = fields.text("device")?;
-            return Ok(if is_early { Self::EndedItself } else { Self::Done { device } });
+            let (device, libtorch) = (fields.text("device")?, fields.text("libtorch")?);
+            return Ok(if is_early { Self::EndedItself } else { Self::Done { device, libtorch } });
         }
         if let Some(reason) = fields.text("refused")? {
             return Ok(Self::Refused(reason));
@@ -191,14 +191,17 @@ mod tests {
         assert_eq!(parse(r#"{"done": true, "stopped": true}"#), Ok(Message::EndedItself));
         assert_eq!(
             parse(r#"{"done": true, "stopped": false}"#),
-            Ok(Message::Done { device: None })
+            Ok(Message::Done { device: None, libtorch: None })
         );
         assert_eq!(parse(r#"{"batch": 3, "of": 40.0}"#), Ok(Message::Batch { batch: 3, of: 40 }));
     }
 
     #[test]
     fn a_byte_order_mark_is_passed_over() {
-        assert_eq!(parse("\u{feff}{\"done\": true}\r"), Ok(Message::Done { device: None }));
+        assert_eq!(
+            parse("\u{feff}{\"done\": true}\r"),
+            Ok(Message::Done { device: None, libtorch: None })
+        );
     }
 
     #[test]

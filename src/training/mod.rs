@@ -34,7 +34,7 @@ mod trainer;
 pub(crate) use child::{ChildCommand, ChildProcess, Output};
 pub(crate) use command::{doubt_of_command, freeze_command};
 pub use evaluate::evaluate;
-pub(crate) use program::{Dialogue, ProgramTrainer, start_trainer};
+pub(crate) use program::{Dialogue, Introduction, ProgramTrainer, start_trainer};
 pub use protocol::EpochReport;
 pub use recipe::{
     Device, Initialisation, KeptModels, OptimizerKind, Precision, Recipe, Schedule, TrainerKind,

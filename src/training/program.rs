@@ -24,26 +24,34 @@ use super::trainer::{Interrupt, Report, TICK, Trainer, TrainingEnd, TrainingErro
 /// Returns the trainer that the recipe of `rehearsal` (a request of 0 epochs) asks for, ready to
 /// train here, and where it trains, if it says so. The signals of `interrupt` end a training.
 /// `recording`: what the trainer `recorded` answers from.
+/// What a trainer says of itself before its first request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    /// Where it trains.
+    pub device: Option<String>,
+    pub libtorch: Option<String>,
+}
+
 pub(crate) fn start_trainer(
     rehearsal: &Request,
     recording: Option<&Arc<RecordedTrainings>>,
     interrupt: Interrupt,
-) -> Result<(Box<dyn Trainer>, Option<String>), TrainingError> {
+) -> Result<(Box<dyn Trainer>, Introduction), TrainingError> {
     let recipe = &rehearsal.recipe;
     if recipe.trainer == TrainerKind::Recorded {
         let recording = recording.expect("read when the experiment was opened");
-        return Ok((Box::new(RecordedTrainer(recording.clone())), None));
+        return Ok((Box::new(RecordedTrainer(recording.clone())), Introduction::default()));
     }
     let Some(mut trainer) = ProgramTrainer::of(recipe, interrupt.clone())? else {
-        return Ok((Box::new(SyntheticTrainer::new(interrupt)), None));
+        return Ok((Box::new(SyntheticTrainer::new(interrupt)), Introduction::default()));
     };
-    let mut device = None;
+    let mut introduction = Introduction::default();
     if recipe.trainer == TrainerKind::Torch {
-        device = trainer.rehearse(rehearsal)?;
+        introduction = trainer.rehearse(rehearsal)?;
     } else {
         trainer.idle = Some(trainer.start(rehearsal.threads)?);
     }
-    Ok((Box::new(trainer), device))
+    Ok((Box::new(trainer), introduction))
 }
 
 const TORCH: &str = "metaqnn-torch";
@@ -112,14 +120,14 @@ impl ProgramTrainer {
         self
     }
 
-    fn rehearse(&mut self, request: &Request) -> Result<Option<String>, TrainingError> {
+    fn rehearse(&mut self, request: &Request) -> Result<Introduction, TrainingError> {
         let mut process = self.start(request.threads)?;
         process.write_line(request);
         let mut dialogue = Dialogue::new(request);
         let ended = self.converse(&mut process, &mut dialogue, &mut |_| ControlFlow::Continue(()));
         ended.inspect_err(|_| process.kill())?;
         self.idle = Some(process);
-        Ok(dialogue.device)
+        Ok(dialogue.introduction)
     }
 
     /// Returns the waiting program, unless it has ended meanwhile, or spoke without being asked.
@@ -294,13 +302,14 @@ pub(crate) struct Dialogue<'a> {
     /// Lines since the trainer was asked to stop; none before. From then on, whatever ends the
     /// training, it is stopped.
     lines_after_stop: Option<u32>,
-    /// Where the trainer trains, as it says in its answer to a request of 0 epochs.
-    device: Option<String>,
+    /// From its answer to a request of 0 epochs.
+    introduction: Introduction,
 }
 
 impl<'a> Dialogue<'a> {
     pub const fn new(request: &'a Request) -> Self {
-        Self { request, last: None, batch: None, lines_after_stop: None, device: None }
+        let introduction = Introduction { device: None, libtorch: None };
+        Self { request, last: None, batch: None, lines_after_stop: None, introduction }
     }
 
     const fn is_stopped(&self) -> bool {
@@ -340,9 +349,10 @@ impl<'a> Dialogue<'a> {
             Message::Refused(_) if self.last.is_some() => {
                 return Err("refused after an epoch".into());
             }
-            Message::Done { device } => {
+            Message::Done { device, libtorch } => {
                 self.check_done()?;
-                self.device = device.take().map(|device| readable(device.as_bytes()));
+                let text = |said: &mut Option<String>| Some(readable(said.take()?.as_bytes()));
+                self.introduction = Introduction { device: text(device), libtorch: text(libtorch) };
             }
             Message::Refused(reason) | Message::Failed(reason) => {
                 *reason = readable(reason.as_bytes());

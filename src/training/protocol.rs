@@ -60,8 +60,8 @@
 //!
 //! A request of 0 epochs without layers asks whether networks can be trained here, before any is
 //! claimed: the trainer finds its device, and loads the images unless `data` is null. Its `done`
-//! may say where it trains: `{"done": true, "device": "the CPU"}`. Only `metaqnn-torch` gets such
-//! requests.
+//! may say where it trains and with which libtorch, for people to read: `{"done": true, "device":
+//! "the CPU", "libtorch": "2.11.0"}`. Only `metaqnn-torch` gets such requests.
 //!
 //! # Evaluation
 //!
@@ -296,9 +296,11 @@ pub enum Message {
     Epoch(EpochReport),
     /// The training is over, to the last epoch or because it was asked to stop.
     ///
-    /// In the answer to a request of 0 epochs `device` says where it trains.
+    /// In the answer to a request of 0 epochs `device` says where it trains, and `libtorch` with
+    /// which version.
     Done {
         device: Option<String>,
+        libtorch: Option<String>,
     },
     /// The training is over, ended early by a rule of the trainer's own.
     EndedItself,
@@ -328,8 +330,10 @@ impl Message {
             Self::Diverged { epoch } => {
                 return format!(r#"{{"epoch":{epoch},"validation_accuracy":NaN}}"#);
             }
-            Self::Done { device: None } => json!({ "done": true }),
-            Self::Done { device } => json!({ "done": true, "device": device }),
+            Self::Done { device: None, libtorch: None } => json!({ "done": true }),
+            Self::Done { device, libtorch } => {
+                json!({ "done": true, "device": device, "libtorch": libtorch })
+            }
             Self::EndedItself => json!({ "done": true, "stopped": true }),
             Self::Batch { batch, of } => json!({ "batch": batch, "of": of }),
             Self::Failed(reason) => json!({ "failed": reason }),
@@ -377,8 +381,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         for message in [
-            Message::Done { device: None },
-            Message::Done { device: Some("the CPU".into()) },
+            Message::Done { device: None, libtorch: None },
+            Message::Done { device: Some("the CPU".into()), libtorch: Some("2.11.0".into()) },
+            Message::Done { device: Some("the CPU".into()), libtorch: None },
             Message::Failed("loss is \"NaN\"".into()),
             Message::OutOfMemory { peak_bytes: Some(1 << 33) },
             Message::OutOfMemory { peak_bytes: None },

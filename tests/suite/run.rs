@@ -191,9 +191,10 @@ fn without_replay_the_search_runs_too() {
 fn in_a_file_there_is_one_line_an_epoch_and_quiet_says_nothing() {
     let experiment = Experiment::with(SMALL);
     let stderr = experiment.run(&["run", "config.yaml", "dir"]).success().stderr();
-    assert!(stderr.contains("iteration 1, epoch 4/4: validation accuracy 0."), "{stderr}");
+    let last = " iteration 1 of 18, epoch 4/4: validation accuracy 0.";
+    assert!(stderr.contains(last), "{stderr}");
     assert!(!stderr.contains(['\u{1b}', '\r']), "{stderr}");
-    let epochs = stderr.lines().filter(|line| line.contains("iteration 1, epoch")).count();
+    let epochs = stderr.lines().filter(|line| line.contains("iteration 1 of 18, epoch")).count();
     assert_eq!(epochs, 4, "{stderr}");
     let quiet = experiment.run(&["run", "config.yaml", "quiet", "-q"]).success();
     assert_eq!(quiet.stderr(), "");
@@ -216,7 +217,10 @@ fn on_a_terminal_bars_take_the_place_of_lines_and_leave_no_trace() {
     let Ok(shown) = on_terminal("xterm", "bars") else {
         return skip("on_a_terminal_bars_take_the_place_of_lines", "there is no `script`");
     };
-    assert!(shown.contains("search  [") && shown.contains("/18 networks"), "{shown}");
+    assert!(
+        shown.contains("search  [") && shown.contains("/18 networks, time left unkn"),
+        "{shown}"
+    );
     assert!(!shown.contains("epoch 4/4"), "{shown}");
     // After the last bar: the ranking, from the first column of a cleared line.
     let (bars, _) = shown.split_once("rank  accuracy").unwrap();
@@ -234,4 +238,17 @@ fn the_length_of_a_table_does_not_go_with_json() {
     let line = ["run", "config.yaml", "dir", "--json", "--top", "3"];
     experiment.run(&line).fails_with(2).says("'--json' cannot be used with '--top <N>'");
     assert!(!experiment.path("").exists());
+}
+
+#[test]
+fn what_learning_says_again_and_again_is_told_once() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir"]).success();
+    std::fs::remove_file(experiment.path("curves/000001.1.csv")).unwrap();
+    let told = |ran: crate::support::Ran| ran.stderr().matches("curves are missing").count();
+    assert_eq!(told(experiment.run(&["run", "config.yaml", "dir"]).success()), 1);
+    // Learned from at the beginning, and after two more networks.
+    let longer = SMALL.replace("architectures: 6", "architectures: 8");
+    std::fs::write(experiment.folder().join("config.yaml"), longer).unwrap();
+    assert_eq!(told(experiment.run(&["run", "config.yaml", "dir"]).success()), 1);
 }

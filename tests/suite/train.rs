@@ -72,8 +72,9 @@ fn a_folder_that_takes_no_file_costs_no_claim() {
 fn events_are_printed_as_json() {
     let experiment = Experiment::init(SMALL);
     let events = experiment.run(&["train", "dir", "--json"]).success().json();
-    assert_eq!(events[0]["event"], "claimed");
-    assert_eq!(events[1]["event"], "epoch");
+    assert_eq!(events[0]["event"], "started");
+    assert_eq!((&events[1]["event"], &events[1]["of"]), (&"claimed".into(), &18.into()));
+    assert_eq!(events[2]["event"], "epoch");
     assert_eq!(events.last().unwrap()["event"], "recorded");
 }
 
@@ -153,9 +154,9 @@ fn a_task_whose_events_have_no_reader_any_more_ends_as_after_a_signal() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let mut first = String::new();
-    BufReader::new(task.stdout.take().unwrap()).read_line(&mut first).unwrap();
-    assert!(first.contains("claimed"), "{first}");
+    let mut events = BufReader::new(task.stdout.take().unwrap()).lines();
+    assert!(events.any(|line| line.unwrap().contains("claimed")));
+    drop(events);
     // The pipe is closed with its reader.
     assert_eq!(task.wait().unwrap().code(), Some(75));
     assert_eq!(experiment.log().len(), 1, "the claim stays open");
@@ -166,4 +167,21 @@ fn a_person_may_answer_for_locks_of_one_machine() {
     let experiment = Experiment::init(SMALL);
     experiment.run(&["train", "dir", "--single-node"]).success();
     experiment.run(&["reduce", "dir", "--single-node"]).success();
+}
+
+#[test]
+fn a_line_of_a_log_begins_with_its_time_and_says_which_iteration_of_how_many() {
+    let experiment = Experiment::init(SMALL);
+    let stderr = experiment.run(&["train", "dir"]).success().stderr();
+    let lines = stderr.lines().map(|line| {
+        let (time, words) = line.split_once(' ').unwrap();
+        assert!(time.parse::<jiff::Timestamp>().is_ok() && time.ends_with('Z'), "{line}");
+        words
+    });
+    let lines: Vec<_> = lines.collect();
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let version = experiment.run(&["--version"]).success().stdout();
+    assert_eq!(lines[0], format!("{}, host {host}", version.trim()));
+    assert_eq!(lines.len(), 1 + 1 + 4 + 1, "{stderr}");
+    assert!(lines[1..].iter().all(|line| line.starts_with("iteration 1 of 18")), "{stderr}");
 }

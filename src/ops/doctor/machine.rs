@@ -45,8 +45,8 @@ pub(crate) fn examine(experiment: Option<&Experiment>) -> Vec<Check> {
 
 /// Has the trainer prepare, as `train` does before it claims anything.
 fn prepare(request: &Request, recording: Option<&Arc<RecordedTrainings>>) -> anyhow::Result<Check> {
-    let (_trainer, device) = start_trainer(request, recording, Interrupt::default())?;
-    let device = device.unwrap_or_else(|| "this machine".to_owned());
+    let (_trainer, introduction) = start_trainer(request, recording, Interrupt::default())?;
+    let device = introduction.device.unwrap_or_else(|| "this machine".to_owned());
     let seen = match request.recipe.trainer {
         TrainerKind::Torch => {
             let images = if request.data.is_null() { "" } else { " and the images" };

@@ -6,8 +6,20 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TrainEvent {
+    /// The trainer is ready.
+    Started {
+        /// Of this program, with its commit.
+        version: String,
+        host: String,
+        /// As the trainer names it, else as the scheduler does; null where neither does.
+        device: Option<String>,
+        libtorch: Option<String>,
+    },
     Claimed {
         iteration: u64,
+        /// Iterations in sight: those so far, and one for each network that is still to be begun. It
+        /// grows with each known architecture that is drawn again.
+        of: u64,
         attempt: u32,
         /// `None` for a list.
         epsilon: Option<f64>,

@@ -28,7 +28,7 @@ use crate::storage::{
 };
 use crate::strategy::{MOST_DRAWS, SearchHistory, Strategy};
 use crate::training::protocol::THE_CPU;
-use crate::training::{Interrupt, Signal, TrainingError, start_trainer};
+use crate::training::{Interrupt, Introduction, Signal, TrainingError, start_trainer};
 
 /// A trainer that has not worked yet loses so many trainings of a list: a third loss of a network
 /// would quarantine it.
@@ -222,12 +222,16 @@ impl<'a> TaskRun<'a> {
         let rehearsal = rehearsal(experiment, task.threads(experiment, options.share))?;
         let recording = experiment.config().recording.as_ref();
         let started = start_trainer(&rehearsal, recording, interrupt.clone());
-        let (trainer, device) = started
+        let (trainer, introduction) = started
             .map_err(anyhow::Error::from)
             .inspect_err(|error| task.note_refusal(experiment, options, error))?;
-        if device.is_some_and(|device| device.starts_with(THE_CPU)) {
+        let Introduction { device, libtorch } = introduction;
+        if device.as_ref().is_some_and(|device| device.starts_with(THE_CPU)) {
             task.device = Some("cpu".to_owned());
         }
+        let device = device.or_else(|| task.device.clone());
+        let (version, host) = (env!("METAQNN_VERSION").to_owned(), task.host.clone());
+        on_event(TrainEvent::Started { version, host, device, libtorch });
         let strategy = journal.strategy(experiment)?;
         let (q_values, predictor) = (QValues::unread(experiment), None);
         Ok(Self {
@@ -272,8 +276,13 @@ impl<'a> TaskRun<'a> {
             for iteration in sampler.reused {
                 (self.on_event)(TrainEvent::Reused { iteration: iteration.0 });
             }
+            let (state, schedule) =
+                (self.journal.state(), &self.experiment.config().strategy.schedule);
+            let counts = state.stage_counts(schedule).into_iter().enumerate();
+            let wanted: u64 = counts.map(|(stage, it)| schedule.still_wanted(stage, it)).sum();
             (self.on_event)(TrainEvent::Claimed {
                 iteration: claim.attempt.iteration.0,
+                of: state.next_iteration.0 - 1 + wanted,
                 attempt: claim.attempt.number,
                 epsilon: claim.row.epsilon,
                 repeat: claim.row.repeat.unwrap_or(1),

@@ -32,7 +32,7 @@ const DONE: &str = r#"{"done": true}"#;
 
 #[test]
 fn a_training_is_done_after_its_last_epoch() {
-    let done = Ok(Some(Message::Done { device: None }));
+    let done = Ok(Some(Message::Done { device: None, libtorch: None }));
     assert_eq!(reply_after(&request(2), &[(1, 1), (1, 2)], DONE), done);
     assert_eq!(reply_after(&request(2), &[(1, 1), (2, 1), (3, 1), (3, 2)], DONE), done);
     let early = reply_after(&request(3), &[(1, 1)], DONE);
@@ -93,7 +93,7 @@ fn batches_of_an_epoch_go_up_and_are_no_epochs() {
     let batch = |batch: u64, of: u64| format!("{{\"batch\": {batch}, \"of\": {of}}}");
     let reply_to = |lines: &[&str]| reply(&request(2), lines);
     let (first, second, next) = (batch(1, 9), batch(5, 9), epoch(1, 1));
-    let done = Ok(Some(Message::Done { device: None }));
+    let done = Ok(Some(Message::Done { device: None, libtorch: None }));
     assert_eq!(reply_to(&[&first, &second, &next, &first, &epoch(1, 2), DONE]), done);
     assert!(reply_to(&[&second, &first]).unwrap_err().contains("batch 1 after batch 5"));
     assert!(reply_to(&[&second, &second]).is_err());
@@ -110,7 +110,7 @@ fn a_trainer_may_end_a_training_early_after_an_epoch() {
 #[test]
 fn a_training_taken_up_again_begins_where_it_was() {
     let resumed = Request { resume: true, ..request(3) };
-    let done = Ok(Some(Message::Done { device: None }));
+    let done = Ok(Some(Message::Done { device: None, libtorch: None }));
     assert_eq!(reply_after(&resumed, &[(2, 2), (2, 3)], DONE), done);
     assert_eq!(reply(&resumed, &[DONE]), done);
 }
