@@ -56,7 +56,7 @@ fn find(reason: &str) -> Option<&'static (Outlook, &'static [&'static str], &'st
         (None, Some(begin)) => reason.starts_with(begin),
         (None, None) => name == *pattern,
     };
-    REASONS.iter().find(|(_, patterns, _)| patterns.iter().any(|pattern| fits(pattern)))
+    REASONS.iter().find(|(_, patterns, _)| patterns.iter().any(&fits))
 }
 
 /// Limits on a user, an account or a group wait for other jobs; nodes and partitions that are down

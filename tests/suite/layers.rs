@@ -27,7 +27,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     (
         "storage",
         // 4,916 before views held what a strategy has learned.
-        4_939,
+        4_945,
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     // 1,200 before Bayesian optimisation with its Gaussian process; 1,310 before strategies went on
@@ -38,10 +38,11 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     ("dataset", 3_000, &["seed", "maths", "regular_file", "invalid"]),
     // 1,770 before recipes of long trainings, and the request `evaluate`; 2,040 before recordings.
     // 2,320 before faults of trainers were told in words.
-    ("training", 2_550, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
+    ("training", 2_565, &["space", "outcome", "seed", "maths", "regular_file", "invalid"]),
     // A model as others read it: its graph in ONNX is most of it. 820 before versions of libraries.
     ("model", 830, &["space", "maths", "dataset", "training", "regular_file"]),
-    ("slurm", 1_396, &["invalid"]),
+    // 1,396 before the reasons of pending jobs, in words.
+    ("slurm", 1_500, &["invalid"]),
     (
         "config",
         // 765 before a burn-in of a strategy, too, was scaled and warned of.
@@ -56,7 +57,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         "report",
         // 2,565 before strategies were compared; 3,048 before figures; 4,400 before the page.
         // 4,870 before the workbook.
-        5_166,
+        // 5,166 before pending jobs, and the time left on so many workers.
+        5_230,
         &["space", "outcome", "seed", "maths", "q_learning", "predictor", "storage", "model"],
     ),
     (
@@ -68,7 +70,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         // 10,100 before conversations with trainers (`check-trainer`).
         // 10,412 before views held what a strategy has learned, and folders of killed benchmarks were
         // removed; 10,498 before workbooks and decimal commas.
-        10_544,
+        // 10,544 before searches were watched, and their jobs asked for.
+        10_730,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "strategy",
             "exchange", "dataset", "training", "model", "slurm", "config", "report",
@@ -87,7 +90,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
     (
         "cli",
         // 1,892 before `benchmark`.
-        2_142,
+        // 2,142 before man pages, and the time left of `run`.
+        2_315,
         &[
             "ops", "simulate", "config", "report", "space", "q_learning", "predictor", "seed",
             "strategy", "storage", "dataset", "training", "model", "slurm", "invalid",
