@@ -71,6 +71,23 @@ fn a_search_is_the_same_on_every_processor_and_sound_on_every_other() {
 }
 
 #[test]
+fn what_a_strategy_draws_and_has_learned_is_the_same_on_every_processor() {
+    for kind in ["bayesian", "policy_gradient"] {
+        let [here, there] = PROCESSORS.map(|processor| {
+            let strategy = format!("strategy: {{kind: {kind}, architectures: 16}}");
+            let experiment = Experiment::with(&format!("{SEARCH}{strategy}\n"));
+            run_on(processor, &experiment, &["run", "config.yaml", "dir"]);
+            experiment
+        });
+        assert_eq!(rows(&here.text("replay.csv")), rows(&there.text("replay.csv")), "{kind}");
+        let learned = [&here, &there].map(|it| fs::read(newest_view(it).join("strategy.bin")));
+        let [a, b] = learned.map(Result::unwrap);
+        assert!(a == b, "{kind}");
+        run_on(PROCESSORS[1], &here, &["verify", "dir"]);
+    }
+}
+
+#[test]
 fn a_simulation_is_the_same_on_every_processor() {
     let folder = simulate::folder(&simulate::file(60, |y| y));
     let [here, there] = PROCESSORS.map(|processor| {
