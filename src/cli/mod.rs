@@ -12,6 +12,7 @@ mod checks;
 mod config;
 mod exchange;
 mod exit_code;
+mod explain;
 mod finalize;
 mod man;
 mod predict;
@@ -87,6 +88,7 @@ enum Command {
     CheckTrainer(checks::CheckTrainerArgs),
     Finalize(finalize::FinalizeArgs),
     Report(report::ReportArgs),
+    Explain(explain::ExplainArgs),
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
@@ -130,6 +132,7 @@ impl Command {
             Self::Reduce(args) => rounds::run_reduce(args, trust, printer),
             Self::Finalize(args) => finalize::run(&args, given, trust, printer),
             Self::Report(args) => report::run(args, printer),
+            Self::Explain(args) => explain::run(&args, printer),
             Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

@@ -9,6 +9,7 @@ pub mod benchmark;
 pub mod check_trainer;
 pub mod doctor;
 mod experiment;
+pub mod explain;
 pub mod export;
 pub mod finalize;
 pub mod import;

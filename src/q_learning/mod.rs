@@ -27,7 +27,7 @@ mod update;
 pub use epsilon::{Epsilon, EpsilonSchedule, EpsilonScheduleParams, EpsilonStage, StageCounts};
 pub use learner::Learner;
 pub use params::{QLearningParams, ValidQLearningParams};
-pub use policy::{choose_action, sample_trajectory};
+pub use policy::{Choice, choose_action, sample_trajectory, walk};
 pub use q_table::{QLearningError, QTable};
 pub use reward::{OutOfMemoryReward, RewardParams};
 pub use trajectory::Trajectory;

@@ -4,14 +4,29 @@ use rand::Rng;
 
 use super::epsilon::Epsilon;
 use super::q_table::QTable;
-use crate::space::{Action, Architecture};
+use crate::space::{Action, Architecture, StateKey};
+
+/// One layer of a walk: where it was chosen, from which Q-values, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice<'a> {
+    pub state: StateKey,
+    pub values: &'a [(Action, f64)],
+    /// Whether any of them was drawn, not one of the greatest.
+    pub explores: bool,
+    pub action: Action,
+}
 
 /// Chooses one of the legal actions: with probability `epsilon` any of them, else one of those
-/// with the greatest Q-value, in either case each with equal chance (MetaQNN, section 3).
+/// with the greatest Q-value, in either case each with equal chance (MetaQNN, section 3). Returns
+/// with it whether any of them was drawn.
 ///
 /// Always takes two draws from `rng`: a number in [0, 1), compared with epsilon, and an index, even
 /// of a single candidate. So what one layer draws does not shift what the next one draws.
-pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl Rng) -> Action {
+pub fn choose_action(
+    values: &[(Action, f64)],
+    epsilon: Epsilon,
+    rng: &mut impl Rng,
+) -> (Action, bool) {
     // `<` as in the published code: epsilon 0 never explores, epsilon 1 always does.
     let explores = rng.random::<f64>() < epsilon.value();
     let best = values.iter().map(|&(_, value)| value).fold(f64::NEG_INFINITY, f64::max);
@@ -19,25 +34,36 @@ pub fn choose_action(values: &[(Action, f64)], epsilon: Epsilon, rng: &mut impl 
     let candidates: Vec<Action> = candidates.map(|&(action, _)| action).collect();
     // 32 bits, so that the stream does not depend on the width of `usize`.
     let index = rng.random_range(0..candidates.len() as u32);
-    candidates[index as usize]
+    (candidates[index as usize], explores)
+}
+
+pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
+    walk(q_table, epsilon, rng, |_| {})
 }
 
 /// Takes the two draws of [`choose_action`] for each layer, the softmax included, and nothing else
 /// from `rng`. Of the legal actions the space's mask leaves those after which a network goes on.
 /// States are looked up by [`crate::space::Space::sampling_key`]: `fc_bin_quirk` acts.
-pub fn sample_trajectory(q_table: &QTable, epsilon: Epsilon, rng: &mut impl Rng) -> Architecture {
+pub fn walk(
+    q_table: &QTable,
+    epsilon: Epsilon,
+    rng: &mut impl Rng,
+    mut on_choice: impl FnMut(Choice<'_>),
+) -> Architecture {
     let space = q_table.space();
     let mut layers = Vec::new();
     let (mut here, mut mask) = (Some(space.start()), space.mask());
-    while let Some(state) = here {
-        let mut values = q_table.values(&space.sampling_key(&state));
+    while let Some(at) = here {
+        let state = space.sampling_key(&at);
+        let mut values = q_table.values(&state);
         if let Some(mask) = mask {
             values.to_mut().retain(|(action, _)| mask.after(*action).is_some());
         }
-        let action = choose_action(&values, epsilon, rng);
+        let (action, explores) = choose_action(&values, epsilon, rng);
+        on_choice(Choice { state, values: &values, explores, action });
         mask = mask.and_then(|mask| mask.after(action));
         layers.push(action);
-        here = space.next(&state, action);
+        here = space.next(&at, action);
     }
     space.architecture(layers).expect("only legal actions were chosen")
 }
@@ -65,7 +91,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         let mut counts = [0; N];
         for _ in 0..draws {
-            let chosen = choose_action(&values, epsilon, &mut rng);
+            let (chosen, _) = choose_action(&values, epsilon, &mut rng);
             counts[values.iter().position(|(action, _)| *action == chosen).unwrap()] += 1;
         }
         counts

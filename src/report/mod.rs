@@ -4,10 +4,12 @@
 //! `iterations`: one row an iteration, the ranking; [`Summary`]: the search in numbers, `status
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
 //! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared;
-//! [`figures`]: SVG; [`page`]: all of it in HTML; [`mod@workbook`]: the tables as .xlsx.
+//! [`explain`]: one iteration; [`figures`]: SVG; [`page`]: all of it in HTML;
+//! [`mod@workbook`]: the tables as .xlsx.
 
 pub mod benchmark;
 pub mod certificate;
+pub mod explain;
 pub mod figures;
 pub mod finals;
 #[cfg(test)]

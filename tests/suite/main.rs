@@ -9,6 +9,7 @@ mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
 mod doctor; // what a place can do
 mod early_stopping; // the predictor and its verdicts
+mod explain; // one iteration, with the numbers behind it
 mod export; // files of the published program, and back
 mod fashion_grid; // a benchmark of real trainings
 mod finalize; // long trainings of the best networks, and their test
