@@ -9,6 +9,7 @@
 mod args;
 mod benchmark;
 mod checks;
+mod compare;
 mod config;
 mod exchange;
 mod exit_code;
@@ -89,6 +90,7 @@ enum Command {
     Finalize(finalize::FinalizeArgs),
     Report(report::ReportArgs),
     Explain(explain::ExplainArgs),
+    Compare(compare::CompareArgs),
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
@@ -133,6 +135,7 @@ impl Command {
             Self::Finalize(args) => finalize::run(&args, given, trust, printer),
             Self::Report(args) => report::run(args, printer),
             Self::Explain(args) => explain::run(&args, printer),
+            Self::Compare(args) => compare::run(&args, printer),
             Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

@@ -7,6 +7,7 @@
 
 pub mod benchmark;
 pub mod check_trainer;
+pub mod compare;
 pub mod doctor;
 mod experiment;
 pub mod explain;

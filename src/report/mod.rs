@@ -9,6 +9,7 @@
 
 pub mod benchmark;
 pub mod certificate;
+pub mod compare;
 pub mod explain;
 pub mod figures;
 pub mod finals;
@@ -16,6 +17,7 @@ pub mod finals;
 mod golden;
 mod iterations;
 pub mod page;
+mod resample;
 #[cfg(test)]
 mod sample;
 mod search;

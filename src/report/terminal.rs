@@ -9,13 +9,13 @@ use super::summary::{BestNetwork, EpsilonSummary, HostTally, JobQueue, Summary};
 use super::time_left::TimeLeft;
 use crate::storage::Event;
 
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 
 pub(crate) fn bold(text: &str) -> String {
     format!("\u{1b}[1m{text}\u{1b}[0m")
 }
 
-fn warning(text: &str) -> String {
+pub(super) fn warning(text: &str) -> String {
     format!("\u{1b}[33m{text}\u{1b}[0m")
 }
 

@@ -5,6 +5,7 @@ mod audits; // of verdicts to stop, and the ledger
 mod benchmark; // strategies compared in simulated time
 mod check_trainer; // trainers with one fault each
 mod command_line; // what all commands have in common
+mod compare; // searches side by side
 mod config; // every key, checks, the shipped files
 mod contention; // many tasks at once
 mod doctor; // what a place can do

@@ -7,16 +7,14 @@ mod figure;
 use std::fmt;
 
 use itertools::Itertools;
-use rand::Rng;
 use serde::Serialize;
 
+use super::resample::{bootstrap_interval, median};
 use super::terminal::bold;
-use crate::seed::{Purpose, generator};
 
 /// Shares of the recorded networks after which searches are compared, besides their end.
 const SHARES: [f64; 4] = [0.05, 0.1, 0.25, 0.5];
 const TOP: usize = 10;
-const RESAMPLES: usize = 1_000;
 const CONTROL: &str = "random";
 
 /// A strategy, with early stopping or without.
@@ -103,8 +101,7 @@ impl SimulatedSearch {
     }
 }
 
-/// The median over seeds with its 95 % interval: percentiles of 1,000 resamples with replacement
-/// (Efron, 1979, *Bootstrap methods: another look at the jackknife*).
+/// The median over seeds with its [`bootstrap_interval`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct MedianOverSeeds {
     pub median: f64,
@@ -115,20 +112,9 @@ pub struct MedianOverSeeds {
 impl MedianOverSeeds {
     fn of(values: impl Iterator<Item = f64>) -> Self {
         let values = values.sorted_by(f64::total_cmp).collect_vec();
-        let mut rng = generator(0, Purpose::Resample, 0, 0);
-        let mut resample = || {
-            let drawn = (0..values.len()).map(|_| rng.random_range(0..values.len()));
-            median(drawn.sorted_unstable().map(|index| values[index]).collect_vec().as_slice())
-        };
-        let medians = (0..RESAMPLES).map(|_| resample()).sorted_by(f64::total_cmp).collect_vec();
-        let [low, high] =
-            [RESAMPLES / 40, RESAMPLES - RESAMPLES / 40].map(|rank| medians[rank - 1]);
+        let [low, high] = bootstrap_interval(&values, median);
         Self { median: median(&values), low, high }
     }
-}
-
-fn median(sorted: &[f64]) -> f64 {
-    (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
 }
 
 #[derive(Debug, Clone, Serialize)]
