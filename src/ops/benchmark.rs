@@ -370,9 +370,8 @@ fn remove_left(place: &Path) {
         let lock = || regular_file::open(&folder.join(lock), &read, OFlags::NOFOLLOW).ok();
         let lock = folder.symlink_metadata().is_ok_and(is_own).then(lock).flatten();
         let is_left = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        if lock.as_ref().is_some_and(is_left) {
-            let removed = regular_file::remove_folder(&folder);
-            log::info!("`{}`, left by a killed benchmark: {removed:?}", folder.display());
+        if lock.as_ref().is_some_and(is_left) && regular_file::remove_folder(&folder).is_ok() {
+            log::info!("removed `{}`, which a killed benchmark has left", folder.display());
         }
     }
 }
