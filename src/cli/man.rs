@@ -1,5 +1,6 @@
 //! `metaqnn man`: the help as pages for `man`.
 
+use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -16,7 +17,7 @@ use crate::storage::fs::publish::replace_file;
     metaqnn man ~/.local/share/man/man1     then `man metaqnn-status`\n  \
     metaqnn man | man -l -")]
 pub struct ManArgs {
-    /// An existing folder for metaqnn.1, metaqnn-init.1 and so on
+    /// The folder for metaqnn.1, metaqnn-init.1 and so on
     dir: Option<PathBuf>,
 }
 
@@ -26,6 +27,7 @@ pub fn run(args: &ManArgs, printer: &Printer) -> anyhow::Result<()> {
     let Some(dir) = &args.dir else {
         return printer.result(&String::from_utf8_lossy(&page(&program)?));
     };
+    fs::create_dir_all(dir).with_context(|| format!("cannot create `{}`", dir.display()))?;
     for command in program.get_subcommands().chain([&program]) {
         let path = dir.join(Man::new(command.clone()).get_filename());
         replace_file(&path, &page(command)?)?;

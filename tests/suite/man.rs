@@ -35,7 +35,9 @@ fn every_command_has_a_page_with_its_examples() {
         assert!(!example.trim().is_empty());
     }
     assert_eq!(experiment.run(&["man"]).success().stdout(), page("metaqnn.1"));
-    experiment.run(&["man", "nowhere"]).fails_with(4).says("nowhere");
+    experiment.run(&["man", "new/man1"]).success();
+    assert!(experiment.folder().join("new/man1/metaqnn.1").exists());
+    experiment.run(&["man", "new/man1/metaqnn.1"]).fails_with(4).says("cannot create");
 }
 
 #[test]
