@@ -90,7 +90,10 @@ pub fn report(
     let folder = options.out.clone().unwrap_or_else(own);
     let mut reported = Vec::new();
     for (number, experiment) in experiments.iter().enumerate() {
-        let finals = certificate(experiment)?;
+        let finals = certificate(experiment).unwrap_or_else(|notice| {
+            notices.push(notice);
+            None
+        });
         // The first is compared with the others.
         let (searches, replay) = match number {
             0 => (&searches[..], replay.as_ref()),

@@ -149,6 +149,35 @@ mod tests {
         assert_eq!(updates.values(SHORT), [0.671875, 0.25]);
     }
 
+    /// Three layers and the softmax at alpha 0.1, as a talk goes through an update. The
+    /// specification of the papers gives no numbers of the talk's example, so these are our own.
+    #[test]
+    fn an_update_of_three_layers_at_alpha_one_tenth_worked_step_by_step() {
+        let network = "[C(64,3,1), P(2,2), D(1,2), C(64,5,1), SM(10)]";
+        let mut updates = Updates::with(0.1, 1.0);
+        // All four Q-values are 0.5; the accuracy is 0.9. From the end, each step towards the
+        // greatest Q-value of the state that the action leads to:
+        //   SM            0.5 + 0.1 (0.9    - 0.5) = 0.54       the reward; nothing comes after
+        //   C(64,5,1)     0.5 + 0.1 (0.54   - 0.5) = 0.504      all but SM are at 0.5 there
+        //   P(2,2)        0.5 + 0.1 (0.504  - 0.5) = 0.5004
+        //   C(64,3,1)     0.5 + 0.1 (0.5004 - 0.5) = 0.50004
+        updates.update(network, 0.9);
+        assert_close(&updates.values(network), &[0.50004, 0.5004, 0.504, 0.54]);
+        // The same network again, now with 0.2 (as another one that ends in the same states):
+        //   SM            0.54    + 0.1 (0.2    - 0.54)    = 0.506
+        //   C(64,5,1)     0.504   + 0.1 (0.506  - 0.504)   = 0.5042      SM is still the best
+        //   P(2,2)        0.5004  + 0.1 (0.5042 - 0.5004)  = 0.50078
+        //   C(64,3,1)     0.50004 + 0.1 (0.50078 - 0.50004) = 0.500114
+        updates.update(network, 0.2);
+        assert_close(&updates.values(network), &[0.500114, 0.50078, 0.5042, 0.506]);
+        // Ended after the pooling, with 0.1. SM there is another action, which falls from 0.5 to
+        // 0.5 + 0.1 (0.1 - 0.5) = 0.46, so that the best after the pooling is still C(64,5,1):
+        //   P(2,2)        0.50078  + 0.1 (0.5042  - 0.50078)  = 0.501122
+        //   C(64,3,1)     0.500114 + 0.1 (0.501122 - 0.500114) = 0.5002148
+        updates.update("[C(64,3,1), P(2,2), D(1,1), SM(10)]", 0.1);
+        assert_close(&updates.values(network), &[0.5002148, 0.501122, 0.5042, 0.506]);
+    }
+
     #[test]
     fn a_discounted_reward_is_worth_less_one_layer_earlier() {
         // SM: 1. Second C: 0.5 x max(1, 0.5) = 0.5. First C: 0.5 x max(0.5, 0.5) = 0.25.

@@ -89,3 +89,25 @@ fn a_workbook_and_tables_with_decimal_commas_are_written_on_request_beside_the_t
         .fails_with(2)
         .says("[possible values: point, comma]");
 }
+
+#[test]
+fn a_certificate_of_an_earlier_build_is_a_notice_and_the_rest_is_reported() {
+    let one = Experiment::with(&format!("{SMALL}final_training: {{training: {{epochs: 5}}}}\n"));
+    one.run(&["run", "config.yaml", "dir", "-q"]).success();
+    one.run(&["finalize", "dir", "--top", "2", "--per-depth", "0", "-q"]).success();
+    let page = || {
+        let ran = one.run(&["report", "dir"]).success();
+        (ran.stderr(), one.text("report/report.html").contains("Final trainings: "))
+    };
+    assert_eq!(page(), (String::new(), true));
+    let written = one.text("final/certificate.json");
+    let older = written.replace("\"search_epochs\"", "\"epochs_of_the_search\"");
+    fs::write(one.path("final/certificate.json"), older).unwrap();
+    let (notice, is_told) = page();
+    assert!(notice.contains("certificate.json` says is left out: missing field"), "{notice}");
+    assert!(notice.contains("`search_epochs`") && notice.contains("dir` writes it anew"));
+    assert!(!is_told, "what it says is not in the page");
+    one.run(&["finalize", "dir", "--top", "2", "--per-depth", "0", "-q"]).success();
+    assert_eq!(one.text("final/certificate.json"), written);
+    assert_eq!(page(), (String::new(), true));
+}

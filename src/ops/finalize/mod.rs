@@ -174,15 +174,23 @@ pub fn children(root: &Path) -> Vec<PathBuf> {
     children.filter(|child| ExperimentDir::is_at(&root.join(child))).collect()
 }
 
-/// What the certificate says, where there is one: of the images of the search.
-pub fn certificate(parent: &Experiment) -> Result<Option<Finals>> {
-    let path = parent.dir().root().join(FOLDER).join("certificate.json");
+/// What the certificate says, where there is one: of the images of the search. One that lacks what
+/// this program reads, as of an earlier build, is a notice: it can be written anew.
+pub fn certificate(parent: &Experiment) -> Result<Option<Finals>, String> {
+    let root = parent.dir().root();
+    let path = root.join(FOLDER).join("certificate.json");
     if !path.exists() {
         return Ok(None);
     }
     let text = regular_file::read(&path, MEDIUM);
     let parsed = text.map_err(anyhow::Error::from).and_then(|it| Ok(serde_json::from_slice(&it)?));
-    parsed.with_context(|| format!("`{}` (`metaqnn finalize` writes it anew)", path.display()))
+    parsed.map(Some).map_err(|error| {
+        format!(
+            "what `{}` says is left out: {error:#} (`metaqnn finalize {}` writes it anew)",
+            path.display(),
+            root.display()
+        )
+    })
 }
 
 /// What of their other files is damaged.
