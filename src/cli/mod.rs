@@ -20,6 +20,7 @@ mod predict;
 mod printer;
 mod progress;
 mod report;
+mod reproduce;
 mod rounds;
 mod simulate;
 mod space;
@@ -91,6 +92,7 @@ enum Command {
     Report(report::ReportArgs),
     Explain(explain::ExplainArgs),
     Compare(compare::CompareArgs),
+    Reproduce(reproduce::ReproduceArgs),
     Predict(predict::PredictArgs),
     Space(space::SpaceArgs),
     Simulate(Box<simulate::SimulateArgs>),
@@ -109,10 +111,11 @@ impl Command {
         keep_running_at_file_size_limit()?;
         // They may fit or read a predictor, or read many curves or pictures at once.
         use Command::{
-            Benchmark, Config, Finalize, Init, Reduce, Report, Run, Simulate, Status, Train, Verify,
+            Benchmark, Config, Finalize, Init, Reduce, Report, Reproduce, Run, Simulate, Status,
+            Train, Verify,
         };
         let fits = matches!(self, Run(_) | Status(_) | Train(_) | Reduce(_) | Verify(_));
-        let fits = fits || matches!(self, Finalize(_) | Report(_));
+        let fits = fits || matches!(self, Finalize(_) | Report(_) | Reproduce(_));
         if fits || matches!(self, Simulate(_) | Init(_) | Config(_) | Benchmark(_)) {
             start_threads()?;
         }
@@ -136,6 +139,7 @@ impl Command {
             Self::Report(args) => report::run(args, printer),
             Self::Explain(args) => explain::run(&args, printer),
             Self::Compare(args) => compare::run(&args, printer),
+            Self::Reproduce(args) => reproduce::run(&args, printer),
             Self::Predict(args) => predict::run(&args, printer),
             Self::Space(args) => space::run(args, printer),
             Self::Config(args) => config::config(args, printer),

@@ -52,6 +52,10 @@ impl Fingerprint {
         files.find(|(name, digest)| other.0.get(*name) != Some(digest)).map(|(name, _)| &**name)
     }
 
+    pub fn has(&self, sha256: &str) -> bool {
+        self.0.values().any(|file| file.sha256 == sha256)
+    }
+
     /// Compares names, then sizes, then bytes, so that most changes are found without reading.
     pub fn check_files(&self, params: &ValidDataParams) -> Result<()> {
         let (folder, mut found) = files_of(params, Part::Training)?;

@@ -23,6 +23,7 @@ pub(crate) mod recording;
 pub mod reduce;
 mod refusal;
 pub mod report;
+pub mod reproduce;
 pub mod rounds;
 pub mod run;
 pub mod set;

@@ -166,12 +166,17 @@ fn write_sheets(
     Ok(notices)
 }
 
-fn write_figures(figures: &[Figure], tables: &TableSet, folder: &Path) -> Result<()> {
+pub fn write_tables(tables: &TableSet, folder: &Path) -> Result<()> {
     create(folder)?;
-    let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
     for file in &tables.files {
-        write(&file.name, file.text.as_bytes())?;
+        publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
+    Ok(())
+}
+
+fn write_figures(figures: &[Figure], tables: &TableSet, folder: &Path) -> Result<()> {
+    write_tables(tables, folder)?;
+    let write = |name: &str, bytes: &[u8]| publish::replace_file(&folder.join(name), bytes);
     let mut font = Options { font_family: "DejaVu Sans".to_owned(), ..Options::default() };
     let fonts = Arc::make_mut(&mut font.fontdb);
     fonts.load_font_data(dejavu::sans::regular().to_vec());

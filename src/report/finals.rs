@@ -133,6 +133,8 @@ pub struct FinalRepeat {
     pub problem: Option<String>,
     #[serde(skip)]
     pub test: Option<Outputs>,
+    /// Follows from these outputs.
+    pub test_error: Option<f64>,
 }
 
 /// How good a network is, or several whose outputs are averaged.
@@ -323,6 +325,10 @@ impl Finals {
             rival.resolved = ends;
         }
         self.results = results;
+        for repeat in self.networks.iter_mut().flat_map(|of| &mut of.repeats) {
+            let error = Outputs::error_of_mean([repeat.test.as_ref()].into_iter());
+            repeat.test_error = error.map(|it| it.error);
+        }
         let problems = self.networks.iter_mut().flat_map(|of| {
             of.repeats.iter_mut().map(|of| &mut of.problem).chain([&mut of.problem])
         });

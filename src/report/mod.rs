@@ -5,7 +5,7 @@
 //! --json`; [`terminal`]: the same as text; [`tables`]: the CSV files with their data dictionary;
 //! [`finals`]: the long trainings after the search; [`benchmark`]: strategies compared;
 //! [`explain`]: one iteration; [`figures`]: SVG; [`page`]: all of it in HTML;
-//! [`mod@workbook`]: the tables as .xlsx.
+//! [`mod@workbook`]: the tables as .xlsx; [`reproduce`]: the claims of the papers.
 
 pub mod benchmark;
 pub mod certificate;
@@ -17,6 +17,7 @@ pub mod finals;
 mod golden;
 mod iterations;
 pub mod page;
+pub mod reproduce;
 mod resample;
 #[cfg(test)]
 mod sample;
@@ -30,5 +31,5 @@ pub mod workbook;
 pub use iterations::{
     ArchitectureRecord, Ledger, by_iteration, first_start, ordered_bits, ranking,
 };
-pub use search::{Condition, EarlyStopping, QValue, SearchData, who_trained};
+pub use search::{Condition, EarlyStopping, IMPORTED, QValue, SearchData, who_trained};
 pub use summary::{HostTally, JobQueue, Summary, WaitingJobs};

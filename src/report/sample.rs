@@ -285,7 +285,8 @@ pub(super) fn finals() -> Finals {
         let repeats = (1..).zip(tests).map(|(repeat, images)| {
             let model = format!("2-whole-{:06}.1", 2 * (number - 1) + repeat);
             let test = outputs(&model, images, [0, 1, 2, 0]);
-            FinalRepeat { repeat, seconds: 150.25, model: Some(model), problem: None, test }
+            let (model, seconds) = (Some(model), 150.25);
+            FinalRepeat { repeat, seconds, model, test, ..FinalRepeat::default() }
         });
         let model = format!("1-validate-{number:06}.1");
         FinalNetwork {

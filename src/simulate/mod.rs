@@ -17,7 +17,7 @@ mod walk;
 pub use curves_file::{CurveOptions, read_recorded};
 pub use files::{SimulationInput, check_target, write_predictions, write_scores, write_trace};
 pub use hyperband::simulate_hyperband;
-pub use replay::replay;
+pub use replay::{replay, replay_for_claims};
 pub use simulation::{
     EpochScore, SearchScope, SimulationParams, score_beside_last_seen, score_regressor, simulate,
 };

@@ -26,6 +26,7 @@ mod portable; // the same bytes on every machine
 mod recorded; // what was recorded, in the place of training
 mod reduce; // learning, again and again
 mod report; // what people look at
+mod reproduce; // what the papers claim, beside experiments
 mod requeue; // killed, queued again, taken up from a checkpoint
 mod run; // a whole search on one machine
 mod run_ends_early; // interrupted, killed, halted, or with a trainer that does not work

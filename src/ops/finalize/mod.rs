@@ -19,7 +19,7 @@ mod test;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use itertools::Itertools;
 use jiff::Timestamp;
 
@@ -177,8 +177,23 @@ pub fn children(root: &Path) -> Vec<PathBuf> {
 /// What the certificate says, where there is one: of the images of the search. One that lacks what
 /// this program reads, as of an earlier build, is a notice: it can be written anew.
 pub fn certificate(parent: &Experiment) -> Result<Option<Finals>, String> {
+    certificate_at(parent, Path::new(FOLDER))
+}
+
+/// Those on the images of the search and on others, each with the experiment of its first step.
+pub fn certificates(parent: &Experiment) -> Vec<(Result<Experiment>, Result<Finals, String>)> {
     let root = parent.dir().root();
-    let path = root.join(FOLDER).join("certificate.json");
+    let places = places(root).into_iter();
+    let all = places.filter_map(|place| {
+        let finals = certificate_at(parent, &place).transpose()?;
+        Some((Experiment::open(&root.join(place).join(VALIDATE)), finals))
+    });
+    all.collect()
+}
+
+fn certificate_at(parent: &Experiment, place: &Path) -> Result<Option<Finals>, String> {
+    let root = parent.dir().root();
+    let path = root.join(place).join("certificate.json");
     if !path.exists() {
         return Ok(None);
     }

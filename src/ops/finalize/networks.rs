@@ -416,6 +416,6 @@ pub fn came_of(iterations: &[Row], child: &Experiment, candidate: &Candidate) ->
         seconds: Ledger::over(rows).spent(),
         model: attempt.map(|attempt| model_name(child, attempt)),
         problem,
-        test: None,
+        ..FinalRepeat::default()
     }
 }

@@ -21,6 +21,8 @@ pub struct Replay {
     /// Regressor, observed epochs, R squared, its standard error over orders.
     pub scores: Vec<(String, u32, Option<f64>, Option<f64>)>,
     pub settings: Vec<ReplayedSetting>,
+    /// Of Hyperband with stopping against without: speedup, loss of the best accuracy, its error.
+    pub hyperband: Option<(f64, f64, f64)>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
