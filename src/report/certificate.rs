@@ -161,13 +161,17 @@ fn reads(finals: &Finals) -> String {
 pub(super) fn stopping(search: &SearchFacts) -> String {
     let SearchFacts { stopped, audited, false_stops, .. } = *search;
     let findings = AuditFindings { audited, false_stops, ..AuditFindings::default() };
-    let audits = findings.interval().map(|(low, high)| {
-        format!(
+    let audits = match findings.interval() {
+        Some((low, high)) => format!(
             ". Of {audited} that were to be stopped, and were trained to the end to see, \
              {false_stops} became the best until then (95 %: {low:.2} to {high:.2})"
-        )
-    });
-    format!("Networks stopped early: {stopped}{}.", audits.unwrap_or_default())
+        ),
+        None if stopped > 0 => ". None that was to be stopped was trained to the end to see \
+                                (`early_stopping.audit_share` of them are)"
+            .to_owned(),
+        None => String::new(),
+    };
+    format!("Networks stopped early: {stopped}{audits}.")
 }
 
 fn list(texts: impl IntoIterator<Item = String>) -> String {

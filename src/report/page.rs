@@ -209,7 +209,10 @@ impl ReportedSearch<'_> {
         let mean = top.and_then(|top| Some((top, top.mean_test_error?, top.test_error_spread?)));
         let mean = mean.map(|(top, mean, spread)| {
             let (mean, spread, count) = (percent(mean), percent(spread), top.test.len());
-            format!("Mean of {count} trainings: {mean}, standard deviation {spread}.")
+            format!(
+                "That is the first of {count} trainings, as planned before; their mean is {mean}, \
+                 standard deviation {spread}."
+            )
         });
         let validation = validation.map(|it| {
             let interval = it.interval().map(|[low, high]| [1.0 - high, 1.0 - low]);
@@ -240,7 +243,7 @@ impl ReportedSearch<'_> {
         if let Some(Finals { networks, .. }) = &self.finals {
             let repeats = networks.iter().flat_map(|of| &of.repeats).map(|of| of.seconds);
             let seconds = networks.iter().map(|of| of.seconds).chain(repeats).sum();
-            details += &format!("\nFinal trainings: {} more.", self.hours(seconds));
+            details += &format!("\nBesides, the final trainings: {}.", self.hours(seconds));
         }
         [self.hours(spent), details]
     }
@@ -288,20 +291,11 @@ impl ReportedSearch<'_> {
                 (best.is_told_from(rival), is_better, details)
             }
             (None, None) => {
-                let mut details =
-                    "`metaqnn finalize DIR --control RANDOM` compares with RANDOM, a \
-                                   random search of the same cost."
-                        .to_owned();
-                if let Some(rival) = &self.summary.best_at_random {
-                    details += &format!(
-                        "\nWithin this search the best of all has {}, the best of the {} that were \
-                         drawn at random {}.",
-                        accuracy(best),
-                        self.summary.results_at_random,
-                        accuracy(rival)
-                    );
-                }
-                return ["Not measured".to_owned(), details];
+                let how = "At equal cost: `metaqnn finalize DIR --control RANDOM`, RANDOM being a \
+                           random search.";
+                let lines = [self.after_long_training(), self.beside_random_draws(best)];
+                let lines = lines.into_iter().flatten().chain([how.to_owned()]);
+                return ["Not measured".to_owned(), lines.collect_vec().join("\n")];
             }
         };
         let (verdict, why) = match (is_told, is_better) {
@@ -311,6 +305,38 @@ impl ReportedSearch<'_> {
             (None, _) => ("Not proven", "An interval is not known."),
         };
         [verdict.to_owned(), format!("{why} {details}")]
+    }
+
+    /// Beside the control from this search, which has cost less.
+    fn after_long_training(&self) -> Option<String> {
+        let control = self.judged("control")?;
+        let (by, [own, other]) = self.judged(TOP)?.beside(control)?;
+        let resolved = match control.resolved {
+            Some(true) => "do not overlap",
+            _ => "overlap",
+        };
+        let [own, other] = [own, other].map(measured);
+        Some(format!(
+            "The best network drawn at random in this search, after the same long training, by {by}: \
+             {own} against its {other}; the intervals {resolved}."
+        ))
+    }
+
+    fn beside_random_draws(&self, best: &BestNetwork) -> Option<String> {
+        let (random, rival) =
+            (self.summary.results_at_random, self.summary.best_at_random.as_ref()?);
+        Some(if rival.iteration == best.iteration {
+            format!(
+                "In the search, the best network is itself one of the {random} drawn at random."
+            )
+        } else {
+            format!(
+                "In the search, the best of all has {}, the best of the {random} that were drawn at \
+                 random {}.",
+                accuracy(best),
+                accuracy(rival)
+            )
+        })
     }
 
     fn stopping(&self) -> Answer {
@@ -556,7 +582,8 @@ mod tests {
             // 811 + 120 seconds of training and 12 lost.
             "<p class=\"big\">0.26 GPU-hours</p>",
             "about 240 s, 20.29 % of what",
-            "<p class=\"big\">Not measured</p>\n<p><code>metaqnn finalize DIR --control RANDOM</code>",
+            "<p class=\"big\">Not measured</p>\n<p>In the search, the best of all has 95.00 %",
+            "<p>At equal cost: <code>metaqnn finalize DIR --control RANDOM</code>",
             "1 of 4 times</p>\n<p>Networks stopped early: 1. Of 4 that were to be stopped, and",
             // z^2 = 3.8415: (0.25 + 0.4802 -+ 1.96 sqrt(0.1875 / 4 + 0.0600)) / 1.9604.
             "1 became the best until then (95 %: 0.05 to 0.70)",
@@ -570,7 +597,10 @@ mod tests {
         for said in [
             "<p class=\"big\">25.00 % test error</p>",
             "25.00 % (95 %: 0.63 % to 80.59 %), by 4 images that no choice has seen.</p>\n\
-             <p>Mean of 2 trainings: 37.50 %, standard deviation 17.68 %.</p>",
+             <p>That is the first of 2 trainings, as planned before; their mean is 37.50 %, standard \
+             deviation 17.68 %.</p>",
+            "after the same long training, by test error of the first training: 25.00 % (95 %: 0.63 \
+             % to 80.59 %) against its 50.00 % (95 %: 6.76 % to 93.24 %); the intervals overlap.",
             "Validation accuracy after the long training: 75.00 % (95 %: 19.41 % to 99.37 %)",
         ] {
             assert!(text.replace('\u{a0}', " ").contains(said), "{said}\n{text}");
