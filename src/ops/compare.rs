@@ -27,7 +27,13 @@ const NO_DIFFERENCES: [&str; 8] = [
 ];
 
 pub fn compare(experiments: &[Experiment]) -> Result<SideBySide> {
-    let searches = experiments.iter().map(compared).collect::<Result<Vec<_>>>()?;
+    let mut searches = experiments.iter().map(compared).collect::<Result<Vec<_>>>()?;
+    // Folders of one name are told apart by their paths.
+    if !searches.iter().map(|(of, _)| &of.name).all_unique() {
+        for ((of, _), experiment) in searches.iter_mut().zip(experiments) {
+            of.name = experiment.dir().root().display().to_string();
+        }
+    }
     let name = |number: usize| experiments[number].dir().root().display();
     // What is known of one alone may be the same of the other.
     let is_other = |key: &str, values: &[Option<String>]| match key.strip_prefix("data") {
@@ -57,12 +63,13 @@ pub fn compare(experiments: &[Experiment]) -> Result<SideBySide> {
             name(first)
         )));
     }
-    let (searches, unfinished): (Vec<_>, Vec<_>) = searches.into_iter().unzip();
-    Ok(SideBySide::of(&searches, unfinished.into_iter().flatten().collect()))
+    let unfinished = searches.iter().filter(|(_, is_finished)| !is_finished);
+    let notices = unfinished.map(|(of, _)| format!("`{}` is not finished.", of.name)).collect();
+    Ok(SideBySide::of(&searches.into_iter().map(|(of, _)| of).collect_vec(), notices))
 }
 
-/// With a notice where it goes on.
-fn compared(experiment: &Experiment) -> Result<(ComparedSearch, Option<String>)> {
+/// And whether it is finished.
+fn compared(experiment: &Experiment) -> Result<(ComparedSearch, bool)> {
     let (config, frozen) = (experiment.config(), &experiment.frozen);
     let journal = Journal::open_to_look(experiment)?;
     let root = experiment.dir().root();
@@ -86,7 +93,6 @@ fn compared(experiment: &Experiment) -> Result<(ComparedSearch, Option<String>)>
     let winner = finals.and_then(|finals| finals.results.into_iter().next());
     let tests = winner.into_iter().flat_map(|winner| winner.test.into_values());
     let is_finished = journal.state().is_finished(&config.strategy.schedule);
-    let notice = (!is_finished).then(|| format!("`{name}` is not finished."));
     let compared = ComparedSearch {
         seed: config.experiment.seed,
         search,
@@ -94,7 +100,7 @@ fn compared(experiment: &Experiment) -> Result<(ComparedSearch, Option<String>)>
         test_errors: tests.map(|test| test.error).collect(),
         name,
     };
-    Ok((compared, notice))
+    Ok((compared, is_finished))
 }
 
 /// Every key below `path` with its value, dotted; lists are values.

@@ -182,6 +182,15 @@ impl Alike {
     }
 }
 
+impl BestAtCost {
+    fn label(&self) -> String {
+        match self.seeds {
+            1 => self.name.clone(),
+            seeds => format!("{} ({seeds} seeds)", self.name),
+        }
+    }
+}
+
 impl SideBySide {
     /// Of two searches or more.
     pub fn of(searches: &[ComparedSearch], mut warnings: Vec<String>) -> Self {
@@ -238,10 +247,6 @@ impl SideBySide {
         };
         lines.extend(self.warnings.iter().map(|text| warning(&hanging("", text))));
         lines.push(bold("\nBest validation accuracy at equal cost"));
-        let groups = self.at[0].of.iter().map(|of| match of.seeds {
-            1 => of.name.clone(),
-            seeds => format!("{} ({seeds} seeds)", of.name),
-        });
         // Nothing was trained to its end in so few seconds where the best is 0.
         let shown = |of: &BestAtCost, text: String| if of.best > 0.0 { text } else { "-".into() };
         let best = |of: &BestAtCost| shown(of, decimals(of.best, 4));
@@ -251,7 +256,8 @@ impl SideBySide {
                 [at.of.iter().map(best).collect_vec(), at.of.iter().map(interval).collect_vec()];
             [(cost(at.spent), best), ("  95 %".to_owned(), interval)]
         });
-        lines.extend(table("after", &groups.collect_vec(), rows.collect()));
+        let groups = self.at[0].of.iter().map(BestAtCost::label).collect_vec();
+        lines.extend(table("after", &groups, rows.collect()));
         lines.push(String::new());
         lines.extend(table("Whole searches", &names, self.briefs()));
         for (than, answers) in &self.answers.iter().chunk_by(|it| (&it.name, &it.than)) {
@@ -300,7 +306,12 @@ impl SideBySide {
         };
         let is_random = self.searches.iter().any(|of| of.name == than && of.at_random);
         let random = if is_random { " (at random)" } else { "" };
-        let question = format!("Is {} better than {than}{random}? {plain}", answers[0].name);
+        let label = |name: &str| {
+            let of = self.at[0].of.iter().find(|of| of.name == name);
+            of.map_or(name.to_owned(), BestAtCost::label)
+        };
+        let [own, other] = [answers[0].name.as_str(), than].map(label);
+        let question = format!("Is {own} better than {other}{random}? {plain}");
         let [question, at] =
             [question, answers.iter().map(at).join(", ")].map(|text| hanging("", &text));
         format!("\n{}\n{at}", bold(&question))
@@ -341,6 +352,7 @@ const fn is_networks(spent: &Spent) -> bool {
 fn cost(spent: Spent) -> String {
     match spent {
         Spent::Networks(networks) => format!("{networks} networks"),
+        Spent::Seconds(seconds) if seconds < 10.0 => format!("{} s", decimals(seconds, 4)),
         Spent::Seconds(seconds) => format!("{seconds:.1} s"),
     }
 }
@@ -437,6 +449,12 @@ mod tests {
         assert!(is_better == Some(false) && text.contains("? no, it is worse"), "{text}");
         let (is_better, text) = answer(&high, &high);
         assert!(is_better.is_none() && text.contains("? not resolved"), "{text}");
+    }
+
+    #[test]
+    fn short_times_are_told_apart() {
+        assert_eq!([0.011, 0.022].map(|it| cost(Spent::Seconds(it))), ["0.0110 s", "0.0220 s"]);
+        assert_eq!(cost(Spent::Seconds(68.44)), "68.4 s");
     }
 
     #[test]

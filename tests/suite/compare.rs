@@ -60,6 +60,8 @@ fn searches_with_other_seeds_count_as_one() {
     let text = experiment.run(&all).success().stdout();
     fits(&text);
     assert!(text.contains("a (2 seeds)") && text.contains("b (2 seeds)"), "{text}");
+    let asked = "Is a (2 seeds) better than b (2 seeds) (at random)? ";
+    assert!(in_one_line(&text).contains(asked), "{text}");
     let found = experiment.run(&[&all[..], &["--json"]].concat()).success().json().remove(0);
     let of = &found["at"][0]["of"];
     let named = |at: usize| (of[at]["name"].as_str().unwrap(), of[at]["seeds"].as_u64().unwrap());
@@ -68,6 +70,25 @@ fn searches_with_other_seeds_count_as_one() {
     assert!(found["answers"][0]["is_better"].is_null(), "{found}");
     let text = experiment.run(&["compare", "a", "a-seed2"]).success().stdout();
     assert!(text.starts_with("The configurations differ in name and seed alone."), "{text}");
+}
+
+#[test]
+fn searches_in_folders_of_one_name_are_told_apart_by_their_paths() {
+    let experiment = Experiment::with(SMALL);
+    for (dir, kind) in [("1/dir", "random"), ("2/dir", "q_learning"), ("3/dir", "evolution")] {
+        let set = format!("strategy.kind={kind}");
+        std::fs::create_dir(experiment.folder().join(&dir[..1])).unwrap();
+        experiment.run(&["init", "config.yaml", dir, "--set", &set]).success();
+    }
+    let all = ["compare", "1/dir", "2/dir", "3/dir"];
+    let found = experiment.run(&[&all[..], &["--json"]].concat()).success().json().remove(0);
+    let answers = found["answers"].as_array().unwrap();
+    let names: Vec<_> = answers.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert!(names[0].ends_with("2/dir") && names.last().unwrap().ends_with("3/dir"), "{found}");
+    assert!(answers.iter().all(|it| it["than"].as_str().unwrap().ends_with("1/dir")), "{found}");
+    let text = in_one_line(&experiment.run(&all).success().stdout());
+    assert_eq!(text.matches("Is /").count(), 2, "{text}");
+    assert!(text.contains("2/dir` is not finished."), "{text}");
 }
 
 #[test]

@@ -75,7 +75,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         // 10,544 before searches were watched, and their jobs asked for.
         // 10,730 before `explain` and `compare`.
         // 10,990 before `reproduce`.
-        11_125,
+        // 11,125 before `compare` told folders of one name apart.
+        11_130,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "strategy",
             "exchange", "dataset", "training", "model", "slurm", "config", "report",
