@@ -45,7 +45,10 @@ pub fn explain(experiment: &Experiment, iteration: u64) -> Result<Explanation> {
     }
     let attempt = rows.iter().rev().find_map(Row::attempt);
     let curve = attempt.map(|it| experiment.dir().curve(it)).filter(|path| path.exists());
-    let curve = curve.map(|path| Curve::read(&path)).transpose()?;
+    let curve = curve.and_then(|path| {
+        let refused = |error| log::warn!("{error} (`metaqnn verify` names what is damaged)");
+        Curve::read(&path).map_err(refused).ok()
+    });
     let edited = rows[0].strategy.as_deref().and_then(|why| why.split_once("edit of "));
     let parent = edited.and_then(|(_, edit)| edit.split_once(':')?.0.parse::<Iteration>().ok());
     let is_parent = |row: &&Row| row.event.is_result() && row.iteration == parent;

@@ -239,3 +239,15 @@ fn the_help_of_explain_names_every_key_of_its_json() {
         assert!(words().any(|word| word == key), "`metaqnn explain --help` lacks `{key}`");
     }
 }
+
+#[test]
+fn a_damaged_curve_is_left_out_with_a_warning() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let iteration = iteration_of(&experiment, |event, _| event == "trained");
+    let curve = format!("curves/{iteration:0>6}.1.csv");
+    fs::write(experiment.path(&curve), experiment.text(&curve) + "x\n").unwrap();
+    let ran = experiment.run(&["explain", "dir", &iteration]).success();
+    assert!(ran.stderr().contains(&curve) && ran.stderr().contains("metaqnn verify"));
+    assert!(ran.stdout().contains("What came of it") && !ran.stdout().contains("Learning curve"));
+}

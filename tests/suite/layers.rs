@@ -76,7 +76,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         // 10,730 before `explain` and `compare`.
         // 10,990 before `reproduce`.
         // 11,125 before `compare` told folders of one name apart.
-        11_130,
+        11_140,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "strategy",
             "exchange", "dataset", "training", "model", "slurm", "config", "report",
