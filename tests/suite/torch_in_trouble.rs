@@ -119,7 +119,7 @@ fn a_batch_that_does_not_fit_is_trained_in_parts() {
     let parts = start(&request(folder.path(), 128), Some(limit)).wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&parts.stderr);
     assert!(told.contains("memory is short: gradients are summed over"), "{told}");
-    assert_eq!(messages(&parts).last(), Some(&Message::Done { device: None }));
+    assert_eq!(messages(&parts).last(), Some(&Message::Done { device: None, libtorch: None }));
     let (whole, parts) = (reports(&whole), reports(&parts));
     assert_eq!((whole.len(), parts.len()), (2, 2));
     for (whole, parts) in whole.iter().zip(&parts) {
@@ -159,7 +159,7 @@ fn a_full_disk_costs_a_checkpoint_and_no_training() {
     let output = start(&request, None).wait_with_output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(told.matches("goes on without this checkpoint").count(), 2, "{told}");
-    assert_eq!(messages(&output).last(), Some(&Message::Done { device: None }));
+    assert_eq!(messages(&output).last(), Some(&Message::Done { device: None, libtorch: None }));
     let left: Vec<_> = fs::read_dir(&checkpoint).into_iter().flatten().collect();
     assert!(left.is_empty(), "a half-written file takes up the room that is missing: {left:?}");
 }
