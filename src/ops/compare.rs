@@ -28,7 +28,7 @@ const NO_DIFFERENCES: [&str; 8] = [
 
 pub fn compare(experiments: &[Experiment]) -> Result<SideBySide> {
     let mut searches = experiments.iter().map(compared).collect::<Result<Vec<_>>>()?;
-    // Folders of one name are told apart by their paths.
+    // Folders of one name are distinguished by their paths.
     if !searches.iter().map(|(of, _)| &of.name).all_unique() {
         for ((of, _), experiment) in searches.iter_mut().zip(experiments) {
             of.name = experiment.dir().root().display().to_string();

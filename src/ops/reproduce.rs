@@ -13,7 +13,7 @@ use crate::report::IMPORTED;
 use crate::report::figures::Replay;
 use crate::report::reproduce::{ClaimRow, SearchEvidence, judge};
 
-/// SHA-256 of the training labels, packed and plain, by which the data sets in IDX are told apart;
+/// SHA-256 of the training labels, packed and plain, which identify the data sets in IDX;
 /// the third one of Fashion-MNIST is of Debian's package.
 const LABELS: [(&str, &str); 5] = [
     ("MNIST", "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),

@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(condition().unwrap(), Condition::Active);
         append(&experiment, Event::Halted);
         assert_eq!(condition().unwrap(), Condition::Halted);
-        // What was read before is not read again: nobody could read it now.
+        // What was read before is not read again: it is unreadable now.
         let log = experiment.dir().replay_log();
         let text = fs::read_to_string(&log).unwrap();
         fs::write(&log, text.replace("halted", "ha?ted")).unwrap();

@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn groups_wholly_apart_are_as_likely_as_their_divisions() {
         // Of the 70 divisions of 8 values into 4 and 4, 2 set the greatest four apart: 0.0286. Of
-        // the 6 into 2 and 2, also 2: no difference of two and two can be told from chance.
+        // the 6 into 2 and 2, also 2: no difference of two and two is significant.
         let p = permutation_probability(&[0.5, 0.6, 0.7, 0.8], &[0.1, 0.2, 0.3, 0.4], mean_of);
         assert!((p - 2.0 / 70.0).abs() < 0.006, "{p}");
         let p = permutation_probability(&[0.7, 0.8], &[0.1, 0.2], mean_of);

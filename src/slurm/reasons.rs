@@ -1,7 +1,7 @@
 //! Why a job waits: the reason that `squeue` gives (`%r`), in words.
 //!
 //! The names are those of `job_reason_codes` in Slurm's manual of `squeue`; there are more of limits
-//! than anybody lists, so these are told by parts of their names.
+//! than a list could hold, so these are recognised by parts of their names.
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outlook {

@@ -24,7 +24,7 @@ use super::{ClusterConfig, JobId, JobSpec, JobStates, Scheduler, SlurmError, Tas
 #[derive(Debug, Clone)]
 pub struct Slurm {
     environment: Variables,
-    /// How long an answer may take: as long as it does, unless somebody looks and waits.
+    /// How long an answer may take: unlimited, unless a person waits for it.
     limit: Option<Duration>,
 }
 

@@ -75,7 +75,7 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         // 10,544 before searches were watched, and their jobs asked for.
         // 10,730 before `explain` and `compare`.
         // 10,990 before `reproduce`.
-        // 11,125 before `compare` told folders of one name apart.
+        // 11,125 before `compare` distinguished folders of one name.
         11_140,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "strategy",

@@ -122,7 +122,7 @@ fn statements_are_judged_beyond_chance() {
     let falls = [(1.0, 0.9), (1.0, 0.9), (0.1, 0.1), (0.1, 0.1)];
     assert_eq!(judge(&[named("x", search(&falls))])[0].state, ClaimState::DoesNotHold);
     assert_eq!(judge(&[named("x", search(&falls[..2]))])[0].state, ClaimState::NotRun);
-    // Of two each the better one alone would be the best half: no error can be told of it.
+    // Of two each the better one alone would be the best half: it has no error.
     let both = judge(&[named("x", search(&falls))]);
     assert_eq!(states(&both, "x", "ten best networks that learning chose"), []);
 }
