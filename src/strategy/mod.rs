@@ -7,6 +7,7 @@
 //! Pure: nothing here reads a file, a clock or a generator of its own.
 
 mod bayesian;
+mod controller;
 mod edits;
 mod evolution;
 mod exhaustive;

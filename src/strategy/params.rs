@@ -9,11 +9,12 @@ use smart_default::SmartDefault;
 
 use super::Strategy;
 use super::bayesian::{Bayesian, BayesianParams};
+use super::controller::PolicyGradientParams;
 use super::evolution::{Evolution, EvolutionParams};
 use super::exhaustive::{Exhaustive, MOST_NETWORKS};
 use super::exploit_best::{ExploitBest, ExploitBestParams};
 use super::list::List;
-use super::policy_gradient::{PolicyGradient, PolicyGradientParams};
+use super::policy_gradient::PolicyGradient;
 use super::q_learning::QLearning;
 use super::random::Random;
 use crate::invalid::Invalid;
