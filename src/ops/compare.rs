@@ -1,6 +1,7 @@
 //! Experiments side by side. Reads everything, appends nothing.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 
 use anyhow::{Result, bail};
 use itertools::Itertools;
@@ -12,7 +13,7 @@ use crate::ops::reduce::tables::search_data;
 use crate::ops::{Experiment, Refusal};
 use crate::report::compare::{ComparedSearch, SideBySide, differing};
 
-const SYNTHETIC: &str = "synthetic";
+const TRAINER: &str = "training.trainer";
 
 /// Names and places, which decide nothing; seeds make siblings.
 const NO_DIFFERENCES: [&str; 8] = [
@@ -31,7 +32,7 @@ pub fn compare(experiments: &[Experiment]) -> Result<SideBySide> {
     // Folders of one name are distinguished by their paths.
     if !searches.iter().map(|(of, _)| &of.name).all_unique() {
         for ((of, _), experiment) in searches.iter_mut().zip(experiments) {
-            of.name = experiment.dir().root().display().to_string();
+            of.name = named(experiment.dir().root().as_os_str());
         }
     }
     let name = |number: usize| experiments[number].dir().root().display();
@@ -39,7 +40,7 @@ pub fn compare(experiments: &[Experiment]) -> Result<SideBySide> {
     let is_other = |key: &str, values: &[Option<String>]| match key.strip_prefix("data") {
         Some(rest) if rest.starts_with(' ') => !values.iter().flatten().all_equal(),
         Some(rest) => !rest.starts_with(".augment"),
-        None => false,
+        None => key == TRAINER && values.contains(&Some("synthetic".to_owned())),
     };
     let differing = differing(&searches.iter().map(|(of, _)| of.clone()).collect_vec());
     if let Some((key, values)) = differing.iter().find(|(key, values)| is_other(key, values)) {
@@ -73,13 +74,18 @@ fn compared(experiment: &Experiment) -> Result<(ComparedSearch, bool)> {
     let (config, frozen) = (experiment.config(), &experiment.frozen);
     let journal = Journal::open_to_look(experiment)?;
     let root = experiment.dir().root();
-    let name = root.file_name().unwrap_or(root.as_os_str()).to_string_lossy().into_owned();
     let mut keys = BTreeMap::new();
     flatten("", &serde_json::to_value(&config.config)?, &mut keys);
     keys.retain(|key, _| !NO_DIFFERENCES.iter().any(|prefix| key.starts_with(prefix)));
     let search = search_data(experiment, &journal)?;
+    // What the results are from: `imported`, too.
+    keys.insert(TRAINER.to_owned(), search.trainer.to_owned());
+    let mut stages = config.config.epsilon_schedule.0.iter().map(|stage| {
+        let epsilon = stage.epsilon.map(|epsilon| format!("{epsilon} x "));
+        epsilon.unwrap_or_default() + &stage.architectures.to_string()
+    });
+    keys.insert("epsilon_schedule".to_owned(), stages.join(", "));
     // Facts, not keys: their names have spaces.
-    keys.insert("data made up".to_owned(), (search.trainer == SYNTHETIC).to_string());
     if let Some(files) = &frozen.data_files {
         flatten("data of", &serde_json::to_value(files)?, &mut keys);
     }
@@ -98,9 +104,14 @@ fn compared(experiment: &Experiment) -> Result<(ComparedSearch, bool)> {
         search,
         keys,
         test_errors: tests.map(|test| test.error).collect(),
-        name,
+        name: named(root.file_name().unwrap_or(root.as_os_str())),
     };
     Ok((compared, is_finished))
+}
+
+/// In one line.
+fn named(path: &OsStr) -> String {
+    path.to_string_lossy().escape_debug().to_string()
 }
 
 /// Every key below `path` with its value, dotted; lists are values.
@@ -110,6 +121,9 @@ fn flatten(path: &str, value: &Value, keys: &mut BTreeMap<String, String>) {
             let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
             flatten(&path, value, keys);
         }),
+        Value::Array(list) => {
+            drop(keys.insert(path.to_owned(), format!("[{}]", list.iter().join(", "))))
+        }
         Value::String(text) => drop(keys.insert(path.to_owned(), text.clone())),
         value => drop(keys.insert(path.to_owned(), value.to_string())),
     }

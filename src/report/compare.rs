@@ -351,6 +351,7 @@ const fn is_networks(spent: &Spent) -> bool {
 
 fn cost(spent: Spent) -> String {
     match spent {
+        Spent::Networks(1) => "1 network".to_owned(),
         Spent::Networks(networks) => format!("{networks} networks"),
         Spent::Seconds(seconds) if seconds < 10.0 => format!("{} s", decimals(seconds, 4)),
         Spent::Seconds(seconds) => format!("{seconds:.1} s"),

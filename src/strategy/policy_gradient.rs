@@ -79,7 +79,8 @@ impl Strategy for PolicyGradient {
             let candidate = Candidate::once(drawn.to_string());
             if history.is_free(&candidate) {
                 let results = controller.updates();
-                let why = format!("probability {probability:.2e} after {results} results");
+                let s = if results == 1 { "" } else { "s" };
+                let why = format!("probability {probability:.2e} after {results} result{s}");
                 return Some((candidate, Some(why)));
             }
         }

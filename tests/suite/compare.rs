@@ -92,6 +92,28 @@ fn searches_in_folders_of_one_name_are_told_apart_by_their_paths() {
 }
 
 #[test]
+fn schedules_are_whole_and_a_name_is_one_line() {
+    let experiment = Experiment::with(SMALL);
+    let schedule = "epsilon_schedule=[{epsilon: 1.0, architectures: 1200}, \
+                    {epsilon: 0.25, architectures: 150}, {epsilon: 0.1, architectures: 10}]";
+    experiment.run(&["init", "config.yaml", "a"]).success();
+    let more = ["--set", schedule, "--set", "search_space.filters=[128, 256, 512]"];
+    experiment.run(&[&["init", "config.yaml", "b"][..], &more].concat()).success();
+    std::fs::rename(experiment.folder().join("b"), experiment.folder().join("b\nc")).unwrap();
+    let all = ["compare", "a", "b\nc"];
+    let found = experiment.run(&[&all[..], &["--json"]].concat()).success().json().remove(0);
+    let differing = serde_json::json!([
+        ["epsilon_schedule", ["1.0 x 12, 0.1 x 6", "1.0 x 1200, 0.25 x 150, 0.1 x 10"]],
+        ["search_space.filters", ["[8, 16]", "[128, 256, 512]"]],
+    ]);
+    assert_eq!(found["differing"], differing);
+    let text = experiment.run(&all).success().stdout();
+    fits(&text);
+    assert_eq!(in_one_line(text.lines().next().unwrap()), r"What differs a b\nc");
+    assert!(in_one_line(&text).contains(r"Is b\nc better than a"), "{text}");
+}
+
+#[test]
 fn other_data_and_the_same_search_again_are_refused_and_other_epochs_are_said() {
     let experiment = Experiment::with(SMALL);
     let others =
@@ -101,6 +123,13 @@ fn other_data_and_the_same_search_again_are_refused_and_other_epochs_are_said() 
     }
     let refused = experiment.run(&["compare", "a", "b"]).fails_with(2);
     drop(refused.says("`data.input_size` is `32`, not `16`"));
+    // The same images, but its results are from elsewhere.
+    experiment.run(&["init", "config.yaml", "imported"]).success();
+    let rows = "net,accuracy_best_val,epsilon\n[SM(10)],0.2,1.0\n";
+    std::fs::write(experiment.folder().join("rows.csv"), rows).unwrap();
+    experiment.run(&["import", "imported", "rows.csv"]).success();
+    let refused = experiment.run(&["compare", "imported", "a"]).fails_with(2);
+    drop(refused.says("`training.trainer` is `synthetic`, not `imported`"));
     drop(experiment.run(&["compare", "a", "a"]).fails_with(2).says("is the same search as"));
     drop(experiment.run(&["compare", "a"]).fails_with(2));
     drop(experiment.run(&["compare", "a", "nowhere"]).fails_with(2).says("nowhere"));

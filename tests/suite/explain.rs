@@ -225,6 +225,14 @@ fn other_strategies_are_explained_by_the_reason_in_the_log() {
     assert!(found["draw"].is_null() && found["q_updates"].as_array().unwrap().is_empty());
     let (text, _) = explained(&experiment, "18");
     assert!(text.contains("the greatest expected improvement on the best: expected 0."), "{text}");
+    let policy = "strategy.kind=policy_gradient";
+    experiment.run(&["init", "config.yaml", "policy", "--set", policy]).success();
+    for results in ["0 results", "1 result"] {
+        experiment.run(&["train", "policy"]).success();
+        let row = experiment.folder().join("policy/replay.csv");
+        let row = fs::read_to_string(row).unwrap();
+        assert!(row.contains(&format!(" after {results}\n")), "{row}");
+    }
 }
 
 #[test]

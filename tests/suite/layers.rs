@@ -31,8 +31,9 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         &["space", "outcome", "seed", "q_learning", "predictor", "regular_file", "yaml_bounds"],
     ),
     // 1,200 before Bayesian optimisation with its Gaussian process; 1,310 before strategies went on
-    // from what a view has of them; 1,372 before the controller had a file of its own.
-    ("strategy", 1_404, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),
+    // from what a view has of them; 1,372 before the controller had a file of its own; 1,404 before its
+    // reason counted one result.
+    ("strategy", 1_405, &["space", "invalid", "seed", "maths", "q_learning", "storage"]),
     ("exchange", 360, &["space", "outcome", "q_learning", "storage"]),
     // 1,095 before pictures and arrays of numpy; 2,645 before files were named by what they are.
     ("dataset", 3_002, &["seed", "maths", "regular_file", "invalid"]),
@@ -76,7 +77,8 @@ const MODULES: &[(&str, usize, &[&str])] = &[
         // 10,730 before `explain` and `compare`.
         // 10,990 before `reproduce`.
         // 11,125 before `compare` distinguished folders of one name.
-        11_140,
+        // 11,140 before it wrote schedules as people read them.
+        11_148,
         &[
             "space", "outcome", "seed", "q_learning", "predictor", "storage", "strategy",
             "exchange", "dataset", "training", "model", "slurm", "config", "report",

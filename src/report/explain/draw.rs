@@ -118,6 +118,9 @@ impl Explanation {
         };
         let rows = format!("of the first {view} rows of the log");
         let mut text = format!("Q-learning at epsilon {epsilon}: {table}. ");
+        if draw.has_blanks {
+            text += "A repair has blanked rows before it: the Q-values may have been others. ";
+        }
         text += &match draw.is_same {
             true => format!(
                 "Made again with the Q-table {rows}, the draw gives this architecture, layer by \
@@ -129,9 +132,6 @@ impl Explanation {
                  (another version of the program made it, or rows of the log were repaired)."
             ),
         };
-        if draw.has_blanks {
-            text += " (A repair has blanked rows before it: the Q-values may have been others.)";
-        }
         let before = draw.choices.iter().map(|choice| choice.layer.as_str());
         let before = ["the image"].into_iter().chain(before);
         let choices = draw.choices.iter().zip(before).zip(1..);

@@ -216,7 +216,7 @@ impl Explanation {
         });
         let said = said.join(", ");
         let passed = row.learning_rate.map_or("none has passed".to_owned(), |it| {
-            format!("{} has passed, after {} restarts", short(it), row.restarts.unwrap_or(0))
+            format!("{} has passed (restarts: {})", short(it), row.restarts.unwrap_or(0))
         });
         let what = "Learning rates tried in the first epoch, with its validation accuracy";
         (!said.is_empty()).then(|| format!("{what}: {said}; {passed}."))
@@ -351,6 +351,24 @@ mod tests {
         assert!(text(&explanation(vec![oom])).contains("It has no reward: nothing is learned."));
         let lost = iteration(7, Event::Lost);
         assert!(text(&explanation(vec![lost])).contains("it is not tried again"));
+    }
+
+    #[test]
+    fn a_draw_ends_with_its_choices_where_rows_were_blanked() {
+        let mut drawn = explanation(vec![iteration(7, Event::Claimed)]);
+        let architecture = "[SM(10)]".to_owned();
+        let (has_blanks, is_same, choices) = (true, true, Vec::new());
+        drawn.draw = Some(RepeatedDraw {
+            epsilon: 1.0,
+            view: 6,
+            has_blanks,
+            architecture,
+            is_same,
+            choices,
+        });
+        let found = text(&drawn);
+        assert!(found.contains("may have been others. Made again with the Q-table"), "{found}");
+        assert!(found.contains("layer by layer: What came of it"), "{found}");
     }
 
     #[test]
