@@ -20,11 +20,21 @@ pub fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
+/// `None` of no value.
+pub fn mean_if_any(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| mean(values.iter().copied()))
+}
+
 /// The sample variance, over n - 1; `None` of fewer than two values.
 pub fn variance(values: &[f64]) -> Option<f64> {
     let mean = mean(values.iter().copied());
     let squares = values.iter().map(|value| square(value - mean)).sum::<f64>();
     (values.len() > 1).then(|| squares / (values.len() - 1) as f64)
+}
+
+/// Of the mean: the sample deviation over the root of the number; `None` of fewer than two values.
+pub fn standard_error(values: &[f64]) -> Option<f64> {
+    variance(values).map(|variance| (variance / values.len() as f64).sqrt())
 }
 
 /// The probability that a standard normal value is below `z`.
@@ -136,6 +146,13 @@ mod tests {
             checksum.update(&function(f64::from(point) / 10_001.0).to_le_bytes());
         }
         checksum.finalize()
+    }
+
+    #[test]
+    fn the_standard_error_by_hand() {
+        // Mean 2, sample variance 1, root of 1 / 3.
+        assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
+        assert_eq!((standard_error(&[1.0]), mean_if_any(&[])), (None, None));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use itertools::Itertools;
 
 use super::finals::{FinalNetwork, FinalResult, Finals, NetworkRole, Read, SearchFacts};
 use super::search::mark;
-use super::terminal::{decimals, hanging, hours, hours_label, short};
+use super::terminal::{accuracy, decimals, hanging, hours, hours_label, known, short};
 use crate::model::MeasuredError;
 use crate::predictor::AuditFindings;
 
@@ -72,7 +72,7 @@ pub fn finals_text(finals: &Finals) -> String {
 }
 
 fn result_row(of: &FinalResult) -> String {
-    let known = |share: Option<f64>| share.map_or("-".to_owned(), percent);
+    let known = |share: Option<f64>| known(share.map(percent));
     let last = of.test.keys().copied().max().unwrap_or(1);
     let seeds = (1..=last).map(|repeat| known(of.test.get(&repeat).map(|of| of.error))).join(", ");
     let first = of.test.get(&1).and_then(MeasuredError::interval);
@@ -84,15 +84,13 @@ fn result_row(of: &FinalResult) -> String {
 }
 
 fn network_row(of: &FinalNetwork) -> String {
-    let share = |share: Option<f64>| share.map_or("-".to_owned(), |share| decimals(share, 4));
-    let count = |count: Option<u64>| count.map_or("-".to_owned(), short);
     format!(
         "| {} | {} | {} | {} | {} | `{}` |",
         of.role,
-        count(of.layers.map(u64::from)),
-        count(of.parameters),
-        share(of.search_accuracy),
-        share(of.validation_accuracy),
+        known(of.layers),
+        known(of.parameters.map(short)),
+        accuracy(of.search_accuracy),
+        accuracy(of.validation_accuracy),
         of.architecture
     )
 }

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 
 use itertools::Itertools;
 use serde::Serialize;
-use textwrap::wrap;
 
 use super::benchmark::Spent;
 use super::iterations::final_accuracy;
 use super::resample::{bootstrap_interval, permutation_probability};
 use super::search::{SearchData, mark};
 use super::summary::{BestNetwork, Summary};
-use super::terminal::{WIDTH, bold, decimals, hanging, hours, hours_label, warning};
+use super::terminal::{self, WIDTH, bold, decimals, hanging, hours, hours_label, known, warning};
 use crate::maths::mean;
 use crate::storage::Event;
 
@@ -238,13 +237,16 @@ impl SideBySide {
 
     pub fn text(&self) -> String {
         let names = self.searches.iter().map(|of| of.name.clone()).collect_vec();
-        let value = |value: &Option<String>| value.clone().unwrap_or("-".to_owned());
-        let keys = self.differing.iter();
-        let keys = keys.map(|(key, values)| (key.clone(), values.iter().map(value).collect()));
-        let mut lines = match self.differing.is_empty() {
-            true => vec![bold("The configurations differ in name and seed alone.")],
+        let keys = self.differing.iter().map(|(key, values)| {
+            [key.clone()]
+                .into_iter()
+                .chain(values.iter().map(|value| known(value.as_ref())))
+                .collect()
+        });
+        let mut lines = vec![match self.differing.is_empty() {
+            true => bold("The configurations differ in name and seed alone."),
             false => table("What differs", &names, keys.collect()),
-        };
+        }];
         lines.extend(self.warnings.iter().map(|text| warning(&hanging("", text))));
         lines.push(bold("\nBest validation accuracy at equal cost"));
         // Nothing was trained to its end in so few seconds where the best is 0.
@@ -252,14 +254,15 @@ impl SideBySide {
         let best = |of: &BestAtCost| shown(of, decimals(of.best, 4));
         let interval = |of: &BestAtCost| shown(of, format!("{:.4}-{:.4}", of.low, of.high));
         let rows = self.at.iter().flat_map(|at| {
-            let [best, interval] =
-                [at.of.iter().map(best).collect_vec(), at.of.iter().map(interval).collect_vec()];
-            [(cost(at.spent), best), ("  95 %".to_owned(), interval)]
+            let [mut bests, mut intervals] = [vec![cost(at.spent)], vec!["  95 %".to_owned()]];
+            bests.extend(at.of.iter().map(best));
+            intervals.extend(at.of.iter().map(interval));
+            [bests, intervals]
         });
         let groups = self.at[0].of.iter().map(BestAtCost::label).collect_vec();
-        lines.extend(table("after", &groups, rows.collect()));
+        lines.push(table("after", &groups, rows.collect()));
         lines.push(String::new());
-        lines.extend(table("Whole searches", &names, self.briefs()));
+        lines.push(table("Whole searches", &names, self.briefs()));
         for (than, answers) in &self.answers.iter().chunk_by(|it| (&it.name, &it.than)) {
             lines.push(self.answer(than.1, &answers.collect_vec()));
         }
@@ -267,12 +270,12 @@ impl SideBySide {
         lines.join("\n") + "\n"
     }
 
-    fn briefs(&self) -> Vec<(String, Vec<String>)> {
+    fn briefs(&self) -> Vec<Vec<String>> {
         let row = |label: &str, cell: &dyn Fn(&SearchInBrief) -> String| {
-            (label.to_owned(), self.searches.iter().map(cell).collect())
+            [label.to_owned()].into_iter().chain(self.searches.iter().map(cell)).collect()
         };
-        let of_best = |of: &SearchInBrief, value: &dyn Fn(&BestNetwork) -> String| {
-            of.best.as_ref().map_or("-".to_owned(), value)
+        let of_best = |search: &SearchInBrief, value: &dyn Fn(&BestNetwork) -> String| {
+            known(search.best.as_ref().map(value))
         };
         let accuracy = |best: &BestNetwork| decimals(best.best_validation_accuracy, 4);
         let errors =
@@ -358,22 +361,12 @@ fn cost(spent: Spent) -> String {
     }
 }
 
-/// A column a head, all of them beside one another.
-fn table(title: &str, heads: &[String], rows: Vec<(String, Vec<String>)>) -> Vec<String> {
-    let width = ((WIDTH - LABEL) / heads.len()).max(8);
-    let row = |label: &str, cells: &[String]| {
-        let cells = cells.iter().map(|cell| (wrap(cell, width - 1), width));
-        let all = [(wrap(label, LABEL - 1), LABEL)].into_iter().chain(cells).collect_vec();
-        let height = all.iter().map(|(lines, _)| lines.len()).max().unwrap_or_default();
-        let cell = |(lines, width): &(Vec<_>, usize), number: usize| {
-            let text: &str = lines.get(number).map_or("", |line: &std::borrow::Cow<'_, str>| line);
-            format!("{text:<width$}")
-        };
-        let line = |number| all.iter().map(|of| cell(of, number)).join("").trim_end().to_owned();
-        (0..height).map(line).join("\n")
-    };
-    let head = bold(&row(title, heads));
-    [head].into_iter().chain(rows.iter().map(|(label, cells)| row(label, cells))).collect()
+/// A column a search.
+fn table(title: &str, names: &[String], rows: Vec<Vec<String>>) -> String {
+    let width = ((WIDTH - LABEL) / names.len()).max(8) as isize - 1;
+    let widths = [1 - LABEL as isize].into_iter().chain(names.iter().map(|_| -width)).collect_vec();
+    let heads = [&[title.to_owned()], names].concat();
+    terminal::table(&heads, &widths, " ", rows.into_iter())
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
 
-use super::iterations::{mean, ordered_bits};
+use super::iterations::ordered_bits;
 use super::search::Condition;
 use super::summary::{Summary, are_apart};
 use super::tables::without_absolute_paths;
-use crate::maths::variance;
+use crate::maths::{mean_if_any, variance};
 use crate::model::MeasuredError;
 use crate::storage::Time;
 
@@ -257,7 +257,7 @@ impl FinalResult {
                 _ => validation_error(members),
             },
             test,
-            mean_test_error: mean(&errors),
+            mean_test_error: mean_if_any(&errors),
             test_error_spread: variance(&errors).map(f64::sqrt),
             resolved: None,
         }

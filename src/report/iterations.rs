@@ -81,10 +81,6 @@ pub fn grouped<K: Ord + Hash>(
     rows.into_group_map().into_iter().collect()
 }
 
-pub fn mean(terms: &[f64]) -> Option<f64> {
-    (!terms.is_empty()).then(|| terms.iter().sum::<f64>() / terms.len() as f64)
-}
-
 /// Those of floats from 0 up are ordered as the floats.
 pub fn ordered_bits(share: f64) -> u64 {
     share.max(0.0).to_bits()
@@ -156,6 +152,13 @@ pub struct ArchitectureRecord<'a> {
 }
 
 impl<'a> ArchitectureRecord<'a> {
+    /// With the number of its repeat.
+    pub fn name(&self) -> String {
+        let repeat = self.repeat.filter(|&repeat| repeat > 1);
+        let repeat = repeat.map_or(String::new(), |repeat| format!(" (repeat {repeat})"));
+        self.architecture.to_owned() + &repeat
+    }
+
     /// One an architecture and repeat, in the order of their first iterations.
     pub fn gather(iterations: &'a [Row]) -> Vec<Self> {
         let weight = |row: &Row| (row.event.is_result(), row.event == Event::Claimed);

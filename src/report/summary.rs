@@ -4,11 +4,11 @@ use rustc_hash::FxHashSet;
 use serde::Serialize;
 
 use super::iterations::{
-    ArchitectureRecord, Ledger, StatusCounts, epsilon_bits, final_accuracy, grouped, mean, ranking,
+    ArchitectureRecord, Ledger, StatusCounts, epsilon_bits, final_accuracy, grouped, ranking,
 };
 use super::search::{Condition, EarlyStopping, SearchData};
 use super::time_left::TimeLeft;
-use crate::maths::binomial_interval;
+use crate::maths::{binomial_interval, mean_if_any};
 use crate::q_learning::{Epsilon, EpsilonStage};
 use crate::storage::{Event, Row, Time};
 
@@ -225,8 +225,8 @@ impl EpsilonSummary {
             last_iteration: rows.last().and_then(|row| Some(row.iteration?.0)),
             counts,
             memory_rows: rewards.len() as u64,
-            mean_reward_of_new: mean(&rewards_of_new),
-            mean_reward_with_repeats: mean(&rewards),
+            mean_reward_of_new: mean_if_any(&rewards_of_new),
+            mean_reward_with_repeats: mean_if_any(&rewards),
             repeats: (rewards.len() - rewards_of_new.len()) as u64,
             best_validation_accuracy: finals.reduce(f64::max),
             seconds: Ledger::over(rows.iter().copied()),

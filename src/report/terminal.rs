@@ -1,7 +1,8 @@
 //! The search as text for a terminal of 80 columns, with escape sequences for colours, which the
 //! printer takes out where there is none.
 
-use textwrap::{Options, WordSplitter};
+use itertools::Itertools;
+use textwrap::{Options, WordSplitter, wrap};
 
 use super::iterations::{ArchitectureRecord, Ledger, STATUSES};
 use super::search::{EarlyStopping, mark};
@@ -31,20 +32,18 @@ pub fn ranked(ranking: &[ArchitectureRecord], summary: &Summary) -> String {
     if ranking.is_empty() {
         return "No network has been trained to the end.\n".to_owned();
     }
-    let mut lines = vec![bold("rank  accuracy  parameters  layers  epsilon  architecture")];
-    for record in ranking {
-        let facts = format!(
-            "{:>4}  {:>8}  {:>10}  {:>6}  {:>7}  ",
+    let row = |record: &ArchitectureRecord| {
+        vec![
             known(record.rank),
             accuracy(record.best_validation_accuracy),
             known(record.parameters.map(short)),
             known(record.layers),
             known(record.epsilon.map(rounded)),
-        );
-        let repeat = record.repeat.filter(|&repeat| repeat > 1);
-        let repeat = repeat.map_or(String::new(), |repeat| format!(" (repeat {repeat})"));
-        lines.push(hanging(&facts, &format!("{}{repeat}", record.architecture)));
-    }
+            record.name(),
+        ]
+    };
+    let heads = ["rank", "accuracy", "parameters", "layers", "epsilon", "architecture"];
+    let mut lines = vec![table(&heads, &[4, 8, 10, 6, 7, -35], "  ", ranking.iter().map(row))];
     lines.extend(mark(summary.trainer).map(warning));
     lines.push(String::new());
     lines.extend(bests(summary));
@@ -87,7 +86,7 @@ pub(super) const LEGEND: &str = "C(32,5,1): 32 filters of 5 x 5, stride 1; P(3,2
                       FC(128): 128 neurons; GAP: average pooling of all that is left; D(1,3): the \
                       first dropout of 3; SM: softmax";
 
-fn accuracy(share: Option<f64>) -> String {
+pub(super) fn accuracy(share: Option<f64>) -> String {
     known(share.map(|share| decimals(share, 4)))
 }
 
@@ -101,7 +100,7 @@ fn rounded(epsilon: f64) -> String {
     ((epsilon * 1e4).round() / 1e4).to_string()
 }
 
-fn known(value: Option<impl ToString>) -> String {
+pub(crate) fn known(value: Option<impl ToString>) -> String {
     value.map_or("-".to_owned(), |value| value.to_string())
 }
 
@@ -128,6 +127,34 @@ pub(super) fn hanging(first: &str, text: &str) -> String {
     let indent = " ".repeat(first.len());
     let options = Options::new(WIDTH).initial_indent(first).subsequent_indent(&indent);
     textwrap::fill(text, options.break_words(false).word_splitter(WordSplitter::NoHyphenation))
+}
+
+/// Below bold heads, in columns of these widths: numbers to the right; of a negative width, to the
+/// left, texts, which go on below.
+pub(crate) fn table(
+    heads: &[impl ToString],
+    widths: &[isize],
+    gap: &str,
+    rows: impl Iterator<Item = Vec<String>>,
+) -> String {
+    let row = |cells: Vec<String>| {
+        let columns = cells.iter().zip(widths).map(|(cell, &width)| match width {
+            ..0 => wrap(cell, width.unsigned_abs()),
+            _ => vec![cell.as_str().into()],
+        });
+        let columns = columns.collect_vec();
+        let height = columns.iter().map(Vec::len).max().unwrap_or(0);
+        let line = |line: usize| {
+            let cells = columns.iter().zip(widths).map(|(lines, &width)| {
+                let (text, space) = (lines.get(line).map_or("", |text| text), width.unsigned_abs());
+                if width < 0 { format!("{text:<space$}") } else { format!("{text:>space$}") }
+            });
+            cells.collect_vec().join(gap).trim_end().to_owned()
+        };
+        (0..height).map(line).join("\n")
+    };
+    let heads = bold(&row(heads.iter().map(ToString::to_string).collect()));
+    [heads].into_iter().chain(rows.map(row)).join("\n")
 }
 
 pub fn status(summary: &Summary) -> String {
@@ -166,9 +193,8 @@ pub fn status(summary: &Summary) -> String {
     }
     lines.push(String::new());
     lines.push(bold(&format!("{:37}mean reward of", "")));
-    let heading = "epsilon  progress   results  wanted  new networks  with repeats  best accuracy";
-    lines.push(bold(heading));
-    lines.extend(summary.epsilons.iter().map(epsilon_line));
+    let rows = summary.epsilons.iter().map(epsilon_cells);
+    lines.push(table(&EPSILON_HEADS, &[7, -9, 7, 6, 12, 12, 13], "  ", rows));
     let notices = summary.notices.iter();
     lines.extend(notices.map(|notice| format!("\n{}", warning(&hanging("", notice)))));
     lines.join("\n") + "\n"
@@ -276,22 +302,22 @@ fn bad_hosts(hosts: &[HostTally]) -> String {
     format!("{}; {remedy}", facts.collect::<Vec<_>>().join(", "))
 }
 
-fn epsilon_line(epsilon: &EpsilonSummary) -> String {
+const EPSILON_HEADS: [&str; 7] =
+    ["epsilon", "progress", "results", "wanted", "new networks", "with repeats", "best accuracy"];
+
+fn epsilon_cells(epsilon: &EpsilonSummary) -> Vec<String> {
     let wanted = epsilon.wanted.unwrap_or(epsilon.results).max(1);
     let done = (epsilon.results.min(wanted) * 9 / wanted) as usize;
-    let progress = match epsilon.exhausted {
-        true => "exhausted".to_owned(),
-        false => format!("{:.<9}", "#".repeat(done)),
-    };
-    format!(
-        "{:>7}  {progress:<9}  {:>7}  {:>6}  {:>12}  {:>12}  {:>13}",
+    let progress = format!("{:.<9}", "#".repeat(done));
+    vec![
         known(epsilon.epsilon.map(rounded)),
-        epsilon.results,
+        if epsilon.exhausted { "exhausted".to_owned() } else { progress },
+        epsilon.results.to_string(),
         known(epsilon.wanted),
         accuracy(epsilon.mean_reward_of_new),
         accuracy(epsilon.mean_reward_with_repeats),
         accuracy(epsilon.best_validation_accuracy),
-    )
+    ]
 }
 
 pub(super) fn hours(seconds: f64) -> String {

@@ -1,8 +1,7 @@
 //! How much training is left: from what networks have cost, as a range, or not at all.
 
-use super::iterations::mean;
 use super::search::SearchData;
-use crate::maths::variance;
+use crate::maths::{mean_if_any, variance};
 use crate::storage::{Event, Row};
 
 /// Seconds, of all workers together.
@@ -58,7 +57,7 @@ impl TimeLeft {
     fn at_costs(costs: impl DoubleEndedIterator<Item = f64>, few: f64, many: f64) -> Option<Self> {
         let newest: Vec<f64> = costs.rev().take(NEWEST).collect();
         let networks = newest.len() as f64;
-        let mean = mean(&newest).filter(|_| newest.len() >= FEWEST)?;
+        let mean = mean_if_any(&newest).filter(|_| newest.len() >= FEWEST)?;
         let deviation = variance(&newest)?.sqrt();
         let error = |count: f64| SURE * deviation * (count + count * count / networks).sqrt();
         let cheapest = newest.iter().copied().fold(mean, f64::min);

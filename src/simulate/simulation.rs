@@ -9,9 +9,10 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::summary::{OrderResult, SettingSummary, mean, standard_error};
+use super::summary::{OrderResult, SettingSummary, mean_over};
 use super::walk::{Orders, Predictions, RecordedCurves, RuleSetting, WalkedNetwork, walk};
 use crate::invalid::Invalid;
+use crate::maths::{mean_if_any, standard_error};
 use crate::predictor::features::EpochTable;
 use crate::predictor::regressor::{EpochModel, Hyperparameters};
 use crate::predictor::{
@@ -168,15 +169,16 @@ pub fn score_regressor(
     };
     let by_order = over_orders(recorded, params, rng, score_order);
     let row = |epoch: usize| {
-        let of_epoch = || by_order.iter().map(move |scores| scores[epoch - 1]);
-        let r_squared: Vec<f64> = of_epoch().filter_map(|scores| scores.r_squared).collect();
-        let errors = of_epoch().map(|scores| scores.mean_absolute_error);
+        let r_squared = by_order.iter().filter_map(|scores| scores[epoch - 1].r_squared);
+        let r_squared: Vec<f64> = r_squared.collect();
         EpochScore {
             regressor: params.predictor.regressor,
             epoch,
-            r_squared: mean(r_squared.iter().copied()),
+            r_squared: mean_if_any(&r_squared),
             r_squared_standard_error: standard_error(&r_squared),
-            mean_absolute_error: mean(errors).expect("there is an order"),
+            mean_absolute_error: mean_over(&by_order, |scores| {
+                scores[epoch - 1].mean_absolute_error
+            }),
         }
     };
     (1..recorded.epochs()).map(row).collect()

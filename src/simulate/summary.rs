@@ -1,13 +1,11 @@
 //! What stopping saved and lost, as means over orders, and these as tables of at most 80 columns.
 //! The fields are those of `simulate --json`, whose help explains them.
 
-use std::iter;
-
 use serde::Serialize;
 
 use super::walk::{RecordedCurves, RuleSetting, WalkedNetwork};
-use crate::maths::variance;
-use crate::report::terminal::{bold, decimals};
+use crate::maths::{mean, mean_if_any, standard_error};
+use crate::report::terminal::{decimals, known, table};
 
 const TOP: usize = 10;
 
@@ -32,21 +30,19 @@ impl SettingSummary {
     pub(super) fn of(setting: RuleSetting, orders: &[&OrderResult]) -> Self {
         let over_orders = |of: fn(&OrderResult) -> f64| mean_over(orders, |order| of(order));
         let in_walk = orders.iter().filter_map(|order| order.best_is_kept);
+        let after_burn_in = orders.iter().filter_map(|order| order.speedup_after_burn_in);
+        let errors: Vec<_> = orders.iter().map(|order| &order.stopped_errors[..]).collect();
         Self {
             setting,
             speedup: over_orders(|order| order.speedup),
-            speedup_after_burn_in: mean(
-                orders.iter().filter_map(|order| order.speedup_after_burn_in),
-            ),
+            speedup_after_burn_in: mean_if_any(&after_burn_in.collect::<Vec<_>>()),
             share_stopped: over_orders(|order| order.share_stopped),
             best_kept: in_walk.clone().filter(|is_kept| *is_kept).count(),
             orders_best_in_walk: in_walk.count(),
             top10_kept: over_orders(|order| order.top_kept as f64),
             regret_mean: over_orders(|order| order.regret),
             regret_max: orders.iter().map(|order| order.regret).fold(0.0, f64::max),
-            stopped_mean_absolute_error: mean(
-                orders.iter().flat_map(|order| order.stopped_errors.iter().copied()),
-            ),
+            stopped_mean_absolute_error: mean_if_any(&errors.concat()),
         }
     }
 }
@@ -154,70 +150,55 @@ impl HyperbandSummary {
 }
 
 pub(super) fn mean_over<T>(orders: &[T], of: impl Fn(&T) -> f64) -> f64 {
-    mean(orders.iter().map(of)).expect("there is an order")
-}
-
-pub(super) fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
-    let (count, sum) = values.fold((0_usize, 0.0), |(count, sum), value| (count + 1, sum + value));
-    (count > 0).then(|| sum / count as f64)
-}
-
-/// The sample deviation over the root of the number; none of a single value.
-pub(super) fn standard_error(values: &[f64]) -> Option<f64> {
-    variance(values).map(|variance| (variance / values.len() as f64).sqrt())
+    mean(orders.iter().map(of))
 }
 
 /// `walked` is the speedup after the burn-in; `error` the mean absolute error of the predictions by
 /// which networks were stopped.
 pub fn stopping_table(settings: &[SettingSummary]) -> String {
-    let heading =
-        "delta top offset speedup walked stopped  best kept top10  regret     max   error";
-    let row = |setting: &SettingSummary| {
-        format!(
-            "{:>5} {:>3} {:>6} {:>7.2} {:>6} {:>6.1}% {:>10} {:>5.2} {:>7} {:>7} {:>7}",
-            setting.setting.delta,
-            setting.setting.top_n,
-            given(setting.setting.offset),
-            setting.speedup,
-            or_dash(setting.speedup_after_burn_in, |speedup| format!("{speedup:.2}")),
-            100.0 * setting.share_stopped,
-            format!("{} of {}", setting.best_kept, setting.orders_best_in_walk),
-            setting.top10_kept,
-            small(setting.regret_mean),
-            small(setting.regret_max),
-            or_dash(setting.stopped_mean_absolute_error, small),
-        )
+    let heads = [
+        "delta", "top", "offset", "speedup", "walked", "stopped", "best kept", "top10", "regret",
+        "max", "error",
+    ];
+    let row = |summary: &SettingSummary| {
+        let RuleSetting { delta, top_n, offset } = summary.setting;
+        vec![
+            delta.to_string(),
+            top_n.to_string(),
+            given(offset),
+            format!("{:.2}", summary.speedup),
+            known(summary.speedup_after_burn_in.map(|speedup| format!("{speedup:.2}"))),
+            format!("{:.1}%", 100.0 * summary.share_stopped),
+            format!("{} of {}", summary.best_kept, summary.orders_best_in_walk),
+            format!("{:.2}", summary.top10_kept),
+            small(summary.regret_mean),
+            small(summary.regret_max),
+            known(summary.stopped_mean_absolute_error.map(small)),
+        ]
     };
-    table(heading, settings, row)
+    table(&heads, &[5, 3, 6, 7, 6, 7, 10, 5, 7, 7, 7], " ", settings.iter().map(row))
 }
 
 pub fn hyperband_table(settings: &[HyperbandSummary]) -> String {
-    let heading = "scheduler   kappa delta offset  epochs speedup stopped    best  regret     max";
-    let row = |setting: &HyperbandSummary| {
-        format!(
-            "{:<11} {:>5} {:>5} {:>6} {:>7.0} {:>7.2} {:>6.1}% {:>7} {:>7} {:>7}",
-            setting.scheduler,
-            or_dash(setting.kappa, |kappa| format!("{kappa:.3}")),
-            or_dash(setting.delta, |delta| delta.to_string()),
-            or_dash(setting.offset, given),
-            setting.epochs,
-            setting.speedup,
-            100.0 * setting.share_stopped,
-            fitting(setting.best_mean, 4),
-            small(setting.regret_mean),
-            small(setting.regret_max),
-        )
+    let heads = [
+        "scheduler", "kappa", "delta", "offset", "epochs", "speedup", "stopped", "best", "regret",
+        "max",
+    ];
+    let row = |summary: &HyperbandSummary| {
+        vec![
+            summary.scheduler.to_owned(),
+            known(summary.kappa.map(|kappa| format!("{kappa:.3}"))),
+            known(summary.delta),
+            known(summary.offset.map(given)),
+            format!("{:.0}", summary.epochs),
+            format!("{:.2}", summary.speedup),
+            format!("{:.1}%", 100.0 * summary.share_stopped),
+            fitting(summary.best_mean, 4),
+            small(summary.regret_mean),
+            small(summary.regret_max),
+        ]
     };
-    table(heading, settings, row)
-}
-
-fn table<T>(heading: &str, rows: &[T], row: impl Fn(&T) -> String) -> String {
-    let lines = iter::once(bold(heading)).chain(rows.iter().map(row));
-    lines.map(|line| line + "\n").collect()
-}
-
-fn or_dash(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
-    value.map_or("-".to_owned(), text)
+    table(&heads, &[-11, 5, 5, 6, 7, 7, 7, 7, 7, 7], " ", settings.iter().map(row))
 }
 
 fn small(value: f64) -> String {
@@ -282,13 +263,6 @@ mod tests {
         let summary = SettingSummary::of(setting, &[&result]);
         assert!((summary.stopped_mean_absolute_error.unwrap() - 0.2).abs() < 1e-12);
         assert_eq!((summary.best_kept, summary.orders_best_in_walk), (0, 1));
-    }
-
-    #[test]
-    fn the_standard_error_by_hand() {
-        // Mean 2, sample variance 1, root of 1 / 3.
-        assert_eq!(standard_error(&[1.0, 2.0, 3.0]), Some((1.0_f64 / 3.0).sqrt()));
-        assert_eq!(standard_error(&[1.0]), None);
     }
 
     #[test]

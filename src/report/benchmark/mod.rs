@@ -10,7 +10,7 @@ use itertools::Itertools;
 use serde::Serialize;
 
 use super::resample::{bootstrap_interval, median};
-use super::terminal::bold;
+use super::terminal::{known, table};
 
 /// Shares of the recorded networks after which searches are compared, besides their end.
 const SHARES: [f64; 4] = [0.05, 0.1, 0.25, 0.5];
@@ -211,34 +211,30 @@ impl Comparison {
         let percent = |share: f64| format!("{:.2}", 100.0 * share);
         let median = |at: &AtCost| percent(at.best.median);
         let interval = |at: &AtCost| format!("{}-{}", percent(at.best.low), percent(at.best.high));
-        let wins = |at: &AtCost| at.beats_random.map_or("-".into(), |it| format!("{it:.3}"));
+        let wins = |at: &AtCost| known(at.beats_random.map(|share| format!("{share:.3}")));
         let title = "Best true accuracy in %, median over seeds with its 95 % interval";
         let best: [&dyn Fn(&AtCost) -> String; 2] = [&median, &interval];
-        let mut lines = self.block([title, "after networks"], &is_networks, &best);
-        lines.extend(self.block([title, "after seconds"], &is_seconds, &best));
-        let title = "Share of seeds with a better network than `random`";
-        lines.extend(self.block([title, "after seconds"], &is_seconds, &[&wins]));
-        lines.push("Seconds until one of the three truly best, and what a draw takes".to_owned());
-        let heads = ["median", "95 % interval", "never", "wall ms", "CPU ms"];
-        let row = |label: &str, [median, interval, never, wall, processor]: [String; 5]| {
-            format!("{label:<25} {median:>9} {interval:>19} {never:>7} {wall:>7} {processor:>8}")
-        };
-        lines.push(bold(&row("", heads.map(str::to_owned))));
-        lines.extend(self.contenders.iter().map(|of| {
+        let row = |of: &ContenderSummary| {
             let found = &of.seconds_to_top_three;
-            let milliseconds = |seconds: f64| format!("{:.2}", 1000.0 * seconds);
-            row(
-                &of.contender.to_string(),
-                [
-                    seconds(found.median),
-                    format!("{}-{}", seconds(found.low), seconds(found.high)),
-                    format!("{}/{}", of.never_found, of.seeds),
-                    milliseconds(of.wall_seconds_per_draw),
-                    milliseconds(of.processor_seconds_per_draw),
-                ],
-            )
-        }));
-        lines.join("\n") + "\n"
+            vec![
+                of.contender.to_string(),
+                seconds(found.median),
+                format!("{}-{}", seconds(found.low), seconds(found.high)),
+                format!("{}/{}", of.never_found, of.seeds),
+                format!("{:.2}", 1000.0 * of.wall_seconds_per_draw),
+                format!("{:.2}", 1000.0 * of.processor_seconds_per_draw),
+            ]
+        };
+        let heads = ["", "median", "95 % interval", "never", "wall ms", "CPU ms"];
+        let times = table(&heads, &[-25, 9, 19, 7, 7, 8], " ", self.contenders.iter().map(row));
+        let wins_title = "Share of seeds with a better network than `random`";
+        [
+            self.block([title, "after networks"], &is_networks, &best),
+            self.block([title, "after seconds"], &is_seconds, &best),
+            self.block([wins_title, "after seconds"], &is_seconds, &[&wins]),
+            format!("Seconds until one of the three truly best, and what a draw takes\n{times}\n"),
+        ]
+        .concat()
     }
 
     /// At the four greatest costs of one kind, for each contender a line of each of `cells`.
@@ -247,22 +243,20 @@ impl Comparison {
         [title, label]: [&str; 2],
         is_of: &dyn Fn(&&AtCost) -> bool,
         cells: &[&dyn Fn(&AtCost) -> String],
-    ) -> Vec<String> {
-        let row = |label: &str, of: &ContenderSummary, cell: &dyn Fn(&AtCost) -> String| {
-            let cells = of.at.iter().filter(is_of).tail(4).map(cell);
-            format!("{label:<25}{}", cells.map(|cell| format!(" {cell:>12}")).join(""))
+    ) -> String {
+        let row = |label: String, of: &ContenderSummary, cell: &dyn Fn(&AtCost) -> String| {
+            [label].into_iter().chain(of.at.iter().filter(is_of).tail(4).map(cell)).collect_vec()
         };
         let head = |at: &AtCost| match at.spent {
             Spent::Networks(count) => count.to_string(),
             Spent::Seconds(most) => seconds(most),
         };
-        let mut lines = vec![title.to_owned(), bold(&row(label, &self.contenders[0], &head))];
-        for of in &self.contenders {
+        let rows = self.contenders.iter().flat_map(|of| {
             let labels = [of.contender.to_string(), String::new()];
-            lines.extend(labels.iter().zip(cells).map(|(label, cell)| row(label, of, cell)));
-        }
-        lines.push(String::new());
-        lines
+            labels.into_iter().zip(cells).map(move |(label, cell)| row(label, of, cell))
+        });
+        let heads = row(label.to_owned(), &self.contenders[0], &head);
+        format!("{title}\n{}\n\n", table(&heads, &[-25, 12, 12, 12, 12], " ", rows))
     }
 }
 

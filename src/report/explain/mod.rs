@@ -8,7 +8,7 @@ use std::sync::Arc;
 use itertools::Itertools;
 use serde::Serialize;
 
-use super::terminal::{bold, decimals, hanging};
+use super::terminal::{bold, decimals, hanging, table};
 use crate::storage::{CurveRow, Event, Row, Time};
 use draw::quality;
 
@@ -238,12 +238,12 @@ impl Explanation {
             ),
             None => "Q-values before and after its row was learned from".to_owned(),
         };
-        let table = self.q_updates.iter().map(|QUpdate { layer, before, after }| {
-            let [before, after] = [before, after].map(|it| quality(*it));
-            format!("  {layer:<12}  {before:>10}  {after:>10}")
-        });
-        let head = format!("  {:<12}  {:>10}  {:>10}", "layer", "before", "after");
-        [hanging("  ", &(how + ".")), head].into_iter().chain(table).collect()
+        let cells = |QUpdate { layer, before, after }: &QUpdate| {
+            vec![String::new(), layer.clone(), quality(*before), quality(*after)]
+        };
+        let heads = ["", "layer", "before", "after"];
+        let table = table(&heads, &[0, -12, 10, 10], "  ", self.q_updates.iter().map(cells));
+        vec![hanging("  ", &(how + ".")), table]
     }
 }
 
