@@ -3,8 +3,8 @@ use std::collections::BTreeSet;
 use super::super::figures::{FigureData, figures};
 use super::super::sample::{self, iteration};
 use super::*;
-use crate::space::SpaceParams;
-use crate::storage::Row;
+use crate::space::{DataShape, SpaceParams};
+use crate::storage::{Event, Row};
 
 const SCRIPT: &str = "</script><b>'\"&";
 
