@@ -1,86 +1,77 @@
 //! Under which conditions published numbers were found, and what a search lacks of these.
 
+use indexmap::IndexMap;
 use itertools::Itertools;
 use serde::Deserialize;
 
+use super::facts::{Facts, count};
 use super::{ClaimValue, PaperClaim, SearchEvidence};
-use crate::report::search::{IMPORTED, SearchData};
-use crate::report::summary::EpsilonSummary;
+use crate::report::search::IMPORTED;
 use crate::report::terminal::with_commas;
 
-/// Of a search of the first paper.
+/// Of a search of the first paper; the head of `claims.yaml` explains the fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Conditions {
-    pub training_images: u64,
-    pub max_layers: u32,
-    pub epochs: u32,
-    /// Epsilons, and how many new networks each wants.
-    pub networks: Vec<(f64, u64)>,
-}
-
-impl PaperClaim {
-    /// What the experiment lacks of what the published numbers are of.
-    pub(super) fn missing(
-        &self,
-        values: &[ClaimValue],
-        of: &SearchEvidence,
-        runs: usize,
-        conditions: Option<&Conditions>,
-    ) -> Vec<String> {
-        let curves = of.replay.as_ref().map_or(0, |replay| replay.networks as u64);
-        let counts = [
-            (of.networks(), self.networks, "networks"),
-            (runs as u64, self.runs, "searches"),
-            (curves, self.curves, "curves"),
-            (of.final_epochs(), self.final_epochs, "epochs of the long training"),
-        ];
-        let short = counts.into_iter().filter(|(has, wants, _)| has < wants);
-        let mut missing = short
-            .map(|(has, wants, what)| {
-                format!("{} of {} {what}", with_commas(has), with_commas(wants))
-            })
-            .collect_vec();
-        let is_short = |value: &&ClaimValue| match conditions.filter(|_| self.by_epsilon) {
-            Some(conditions) => conditions.is_short(value, &of.search),
-            None => value.ours.is_none(),
-        };
-        let short = values.iter().filter(is_short).map(|value| &*value.of).collect_vec();
-        if !short.is_empty() {
-            missing.push(format!("all of: {}", short.join(", ")));
-        }
-        if let Some(conditions) = conditions.filter(|_| of.search.trainer != IMPORTED) {
-            missing.extend(self.differing(conditions, of));
-        }
-        missing
-    }
-
-    fn differing(&self, conditions: &Conditions, of: &SearchEvidence) -> Vec<String> {
-        let wanted = self.training_images.unwrap_or(conditions.training_images);
-        let has = of.training_images.map_or("an unknown number".to_owned(), with_commas);
-        // Replayed networks are drawn at random in the paper.
-        let is_other = self.curves == 0 && of.strategy != "q_learning";
-        let differing = [
-            (of.training_images != Some(wanted))
-                .then(|| format!("{} training images (here {has})", with_commas(wanted))),
-            (of.max_layers != conditions.max_layers).then(|| {
-                format!("up to {} layers (here {})", conditions.max_layers, of.max_layers)
-            }),
-            (of.search.epochs != conditions.epochs)
-                .then(|| format!("{} epochs (here {})", conditions.epochs, of.search.epochs)),
-            is_other.then(|| format!("Q-learning (here `{}`)", of.strategy)),
-        ];
-        differing.into_iter().flatten().collect()
-    }
+    pub config: String,
+    pub dir: String,
+    training_images: u64,
+    max_layers: u32,
+    epochs: u32,
+    final_epochs: u64,
+    /// By epsilon.
+    pub networks: IndexMap<String, u64>,
 }
 
 impl Conditions {
-    /// Whether the epsilon with which the name of a value begins has too few networks.
-    fn is_short(&self, value: &ClaimValue, search: &SearchData) -> bool {
-        let epsilon = value.of.split(' ').next().and_then(|text| text.parse::<f64>().ok());
-        let wanted = self.networks.iter().find(|of| Some(of.0) == epsilon).map_or(0, |of| of.1);
-        let summaries = EpsilonSummary::of_each(search);
-        let found = summaries.iter().find(|of| of.epsilon == epsilon).map_or(0, |of| of.results);
-        value.ours.is_none() || found < wanted
+    /// What the experiment lacks of what the published numbers of a claim are of.
+    pub fn missing(
+        &self,
+        claim: &PaperClaim,
+        values: &[ClaimValue],
+        evidence: &SearchEvidence,
+        facts: &Facts,
+    ) -> Vec<String> {
+        let by_epsilon = claim.of.ends_with("epsilon");
+        let all = if by_epsilon || claim.curves > 0 { 0 } else { self.networks.values().sum() };
+        let wanted = [
+            ("networks", claim.networks.unwrap_or(all)),
+            ("searches", claim.runs),
+            ("curves", claim.curves),
+            (
+                "epochs of the long training",
+                if claim.long_training { self.final_epochs } else { 0 },
+            ),
+        ];
+        let short = wanted.into_iter().map(|(what, wanted)| (count(facts, what), wanted, what));
+        let short = short.filter(|(has, wanted, _)| has < wanted).map(|(has, wanted, what)| {
+            format!("{} of {} {what}", with_commas(has), with_commas(wanted))
+        });
+        let lacks_networks = |epsilon: &str| {
+            let has = count(facts, &format!("networks at epsilon {epsilon}"));
+            self.networks.get(epsilon).is_some_and(|wanted| has < *wanted)
+        };
+        let is_missing = |value: &&ClaimValue| {
+            let epsilon = value.of.split(' ').next().filter(|_| by_epsilon);
+            value.ours.is_none() || epsilon.is_some_and(lacks_networks)
+        };
+        let names = values.iter().filter(is_missing).map(|value| &value.of).join(", ");
+        let names = (!names.is_empty()).then(|| format!("all of: {names}"));
+        let images = claim.training_images.unwrap_or(self.training_images);
+        let has = evidence.training_images.map_or("an unknown number".to_owned(), with_commas);
+        // Replayed networks are drawn at random in the paper.
+        let is_other = claim.curves == 0 && evidence.strategy != "q_learning";
+        let (layers, epochs) = (evidence.max_layers, evidence.search.epochs);
+        let differing = [
+            (evidence.training_images != Some(images))
+                .then(|| format!("{} training images (here {has})", with_commas(images))),
+            (layers != self.max_layers)
+                .then(|| format!("up to {} layers (here {layers})", self.max_layers)),
+            (epochs != self.epochs).then(|| format!("{} epochs (here {epochs})", self.epochs)),
+            is_other.then(|| format!("Q-learning (here `{}`)", evidence.strategy)),
+        ];
+        let is_imported = evidence.search.trainer == IMPORTED;
+        let differing = differing.into_iter().flatten().filter(|_| !is_imported);
+        short.chain(names).chain(differing).collect()
     }
 }

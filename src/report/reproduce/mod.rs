@@ -9,14 +9,16 @@ mod shown;
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use itertools::Itertools;
 use serde::{Deserialize, Serialize};
+use smart_default::SmartDefault;
 
 use super::figures::Replay;
 use super::finals::Finals;
 use super::search::SearchData;
 use conditions::Conditions;
-use facts::{Fact, Facts, facts};
+use facts::{Fact, Facts, count, facts};
 pub use shown::{table, text};
 
 /// A search and what was made of it, with what of its conditions claims ask for.
@@ -33,56 +35,53 @@ pub struct SearchEvidence {
     pub replay: Option<Replay>,
 }
 
+/// The head of `claims.yaml` explains the fields.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Papers {
     conditions: BTreeMap<String, Conditions>,
-    claims: Vec<PaperClaim>,
+    /// By source.
+    claims: IndexMap<String, Vec<PaperClaim>>,
 }
 
-/// The head of `claims.yaml` explains the fields.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, SmartDefault, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 struct PaperClaim {
-    source: String,
     claim: String,
-    data: Option<String>,
-    #[serde(default)]
     above: Vec<[String; 2]>,
-    #[serde(default)]
     of: String,
-    #[serde(default)]
-    values: Vec<(String, f64)>,
-    #[serde(default)]
-    within: f64,
-    #[serde(default)]
-    at_most: bool,
-    #[serde(default)]
-    at_least: bool,
-    #[serde(default)]
-    digits: usize,
-    #[serde(default)]
-    by_epsilon: bool,
+    #[serde(with = "serde_yaml::with::singleton_map")]
+    agrees: Agreement,
+    digits: Option<usize>,
     training_images: Option<u64>,
-    #[serde(default)]
-    networks: u64,
-    #[serde(default)]
+    networks: Option<u64>,
     runs: u64,
-    #[serde(default)]
     curves: u64,
-    #[serde(default)]
-    final_epochs: u64,
+    long_training: bool,
+    /// By data set and name.
+    values: IndexMap<String, IndexMap<String, f64>>,
+    #[default = "metaqnn run CONFIG"]
     run: String,
 }
 
+#[derive(Debug, Clone, Copy, SmartDefault, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Agreement {
+    #[default]
+    Within(f64),
+    AtMost,
+    AtLeast,
+}
+
 /// `reproduce --help` says exactly what each means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, strum::Display)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, strum::Display)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "lowercase")]
 pub enum ClaimState {
     Reproduced,
     Differs,
     Partly,
+    #[default]
     #[strum(to_string = "not run")]
     NotRun,
     #[strum(to_string = "holds here")]
@@ -94,7 +93,7 @@ pub enum ClaimState {
 }
 
 /// A claim and an experiment that says something of it, or none.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct ClaimRow {
     source: String,
     claim: String,
@@ -109,7 +108,7 @@ pub struct ClaimRow {
     trainer: Option<&'static str>,
     run: String,
     #[serde(skip)]
-    digits: usize,
+    digits: Option<usize>,
 }
 
 /// Of a claim without published numbers, one of those that are compared.
@@ -121,69 +120,78 @@ struct ClaimValue {
     interval: Option<[f64; 2]>,
 }
 
-impl SearchEvidence {
-    fn networks(&self) -> u64 {
-        self.search.iterations.iter().filter(|row| row.event.is_result()).count() as u64
-    }
-
-    fn final_epochs(&self) -> u64 {
-        let own = self.finals.iter().find(|(_, finals)| finals.transfer.is_none());
-        own.map_or(0, |(_, finals)| finals.final_epochs.into())
-    }
+fn papers() -> Papers {
+    serde_yaml::from_str(include_str!("claims.yaml")).expect("a test reads it")
 }
 
 /// Each claim with each experiment that says something of it.
 pub fn judge(all: &[SearchEvidence]) -> Vec<ClaimRow> {
-    let papers: Papers =
-        serde_yaml::from_str(include_str!("claims.yaml")).expect("a test reads it");
-    let facts = all.iter().map(|of| {
-        let siblings = all.iter().filter(|it| it.search.family == of.search.family).collect_vec();
-        // What is about all of them is said by the first.
-        let is_first = std::ptr::eq(siblings[0], of);
-        (of, siblings.len(), facts(of, if is_first { &siblings } else { &[] }))
+    let Papers { conditions, claims } = papers();
+    let facts = all.iter().map(|search| {
+        let siblings = all.iter().filter(|other| other.search.family == search.search.family);
+        (search, facts(search, &siblings.collect_vec()))
     });
     let facts = facts.collect_vec();
-    let rows = papers.claims.iter().flat_map(|claim| {
-        let conditions = claim.data.as_ref().and_then(|data| papers.conditions.get(data));
-        let rows = facts.iter().filter_map(|(of, runs, facts)| match claim.data {
-            None => claim.compared(of, facts),
-            Some(_) => claim.beside_published(of, *runs, facts, conditions),
-        });
-        let rows = rows.collect_vec();
-        if rows.is_empty() { vec![claim.row(None)] } else { rows }
-    });
-    rows.collect()
+    let claims = claims.iter().flat_map(|(source, of)| of.iter().map(move |of| (source, of)));
+    let mut rows = Vec::new();
+    for (source, claim) in claims {
+        for published in claim.values.iter().map(Some).pad_using(1, |_| None) {
+            let conditions = published.and_then(|(data, _)| conditions.get(data));
+            let claimed = claim.row(source, published, conditions);
+            let judged = facts.iter().filter_map(|(search, facts)| {
+                let row = ClaimRow {
+                    experiment: Some(search.search.experiment.clone()),
+                    data: Some(search.data.clone()),
+                    networks: Some(count(facts, "networks")),
+                    trainer: Some(search.search.trainer),
+                    ..claimed.clone()
+                };
+                match published {
+                    None => claim.compared(row, facts),
+                    Some((data, _)) if *data == search.data => {
+                        claim.beside_published(row, conditions?, search, facts)
+                    }
+                    Some(_) => None,
+                }
+            });
+            let judged = judged.collect_vec();
+            rows.extend(if judged.is_empty() { vec![claimed] } else { judged });
+        }
+    }
+    rows
+}
+
+impl ClaimValue {
+    fn of(name: &str, published: Option<f64>, fact: Option<Fact>) -> Self {
+        let interval = fact.map(|(_, interval)| interval).filter(|[low, high]| low < high);
+        Self { of: name.to_owned(), published, ours: fact.map(|(ours, _)| ours), interval }
+    }
 }
 
 impl PaperClaim {
     /// Before it is judged.
-    fn row(&self, of: Option<&SearchEvidence>) -> ClaimRow {
-        let value = |(name, published): &(String, f64)| ClaimValue {
-            of: name.clone(),
-            published: Some(*published),
-            ours: None,
-            interval: None,
-        };
+    fn row(
+        &self,
+        source: &str,
+        published: Option<(&String, &IndexMap<String, f64>)>,
+        conditions: Option<&Conditions>,
+    ) -> ClaimRow {
+        let values = published.iter().flat_map(|(_, values)| *values);
+        let run = |of: &Conditions| self.run.replace("CONFIG", &of.config).replace("DIR", &of.dir);
         ClaimRow {
-            source: self.source.clone(),
+            source: source.to_owned(),
             claim: self.claim.clone(),
-            state: ClaimState::NotRun,
-            values: self.values.iter().map(value).collect(),
-            agrees: None,
-            missing: Vec::new(),
-            experiment: of.map(|of| of.search.experiment.clone()),
-            data: of.map(|of| of.data.clone()).or_else(|| self.data.clone()),
-            networks: of.map(SearchEvidence::networks),
-            trainer: of.map(|of| of.search.trainer),
-            run: self.run.clone(),
+            values: values.map(|(name, it)| ClaimValue::of(name, Some(*it), None)).collect(),
+            data: published.map(|(data, _)| data.clone()),
+            run: conditions.map_or_else(|| self.run.clone(), run),
             digits: self.digits,
+            ..ClaimRow::default()
         }
     }
 
     /// It holds where the interval of each first one lies above that of the second one. Of several
     /// pairs those are compared that there are: not every space has each kind of layer.
-    fn compared(&self, of: &SearchEvidence, facts: &Facts) -> Option<ClaimRow> {
-        let mut row = self.row(Some(of));
+    fn compared(&self, mut row: ClaimRow, facts: &Facts) -> Option<ClaimRow> {
         row.state = ClaimState::HoldsHere;
         for pair in &self.above {
             let [above, below] = pair.each_ref().map(|name| match name.parse::<f64>() {
@@ -199,8 +207,7 @@ impl PaperClaim {
                 row.state = ClaimState::NotResolved;
             }
             for (name, fact) in pair.iter().zip([above, below]) {
-                let (ours, interval) = (Some(fact.0), Some(fact.1).filter(|[a, b]| a < b));
-                let value = ClaimValue { of: name.clone(), published: None, ours, interval };
+                let value = ClaimValue::of(name, None, Some(fact));
                 if name.parse::<f64>().is_err() && !row.values.contains(&value) {
                     row.values.push(value);
                 }
@@ -209,42 +216,37 @@ impl PaperClaim {
         (!row.values.is_empty()).then_some(row)
     }
 
-    /// `None` where the experiment is on another data set or has no such number.
+    /// `None` where the experiment has no such number.
     fn beside_published(
         &self,
-        of: &SearchEvidence,
-        runs: usize,
+        mut row: ClaimRow,
+        conditions: &Conditions,
+        search: &SearchEvidence,
         facts: &Facts,
-        conditions: Option<&Conditions>,
     ) -> Option<ClaimRow> {
-        let mut row = self.row(Some(of));
-        let is_of_it = self.data == row.data && !self.of.is_empty();
-        let found = row.values.iter().map(|it| facts.get(&format!("{} {}", self.of, it.of)));
-        let found = found.collect_vec();
-        let is_there = is_of_it && found.iter().flatten().next().is_some();
-        is_there.then_some(())?;
-        let mut agrees = true;
-        for (value, fact) in row.values.iter_mut().zip(found) {
-            let Some(fact) = fact else { continue };
-            agrees &= self.agrees(value.published?, *fact);
-            (value.ours, value.interval) = (Some(fact.0), Some(fact.1).filter(|[a, b]| a < b));
+        for value in &mut row.values {
+            let Some(fact) = facts.get(&format!("{} {}", self.of, value.of)) else { continue };
+            let agrees = self.agrees(value.published?, *fact);
+            row.agrees = Some(row.agrees.unwrap_or(true) && agrees);
+            *value = ClaimValue::of(&value.of, value.published, Some(*fact));
         }
-        row.missing = self.missing(&row.values, of, runs, conditions);
-        row.state = match (row.missing.is_empty(), agrees) {
+        row.missing = conditions.missing(self, &row.values, search, facts);
+        row.state = match (row.missing.is_empty(), row.agrees?) {
             (false, _) => ClaimState::Partly,
             (true, true) => ClaimState::Reproduced,
             (true, false) => ClaimState::Differs,
         };
-        row.agrees = Some(agrees);
         Some(row)
     }
 
+    /// Only an error is known by an interval that says how far to trust it; a mean of all networks
+    /// is what it is.
     fn agrees(&self, published: f64, (ours, [low, high]): Fact) -> bool {
-        // Only an error is known by an interval that says how far to trust it; a mean of all
-        // networks is what it is.
-        let [low, high] = if self.at_most { [low, high] } else { [ours; 2] };
-        let within = self.within + 1e-9;
-        (self.at_least || low - within <= published) && (self.at_most || published <= high + within)
+        match self.agrees {
+            Agreement::Within(most) => (ours - published).abs() <= most + 1e-9,
+            Agreement::AtMost => low <= published,
+            Agreement::AtLeast => high >= published,
+        }
     }
 }
 

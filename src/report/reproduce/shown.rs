@@ -6,7 +6,7 @@ use super::{ClaimRow, ClaimState, ClaimValue};
 use crate::report::search::IMPORTED;
 use crate::report::tables::TableSet;
 use crate::report::tables::table::*;
-use crate::report::terminal::{bold, decimals, hanging, with_commas};
+use crate::report::terminal::{bold, decimals, hanging, known, with_commas};
 
 /// One entry a row, the state first; numbers under one another.
 pub fn text(rows: &[ClaimRow]) -> String {
@@ -57,7 +57,10 @@ fn compared(row: &ClaimRow) -> Vec<String> {
 
 /// Published and ours, in as many pairs of lines as they need.
 fn numbers(row: &ClaimRow) -> Vec<String> {
-    let shown = |value: Option<f64>| value.map_or("-".to_owned(), |it| decimals(it, row.digits));
+    let digits_of = |number: f64| number.to_string().split('.').nth(1).map_or(0, str::len);
+    let published = row.values.iter().filter_map(|value| value.published);
+    let digits = row.digits.or_else(|| published.map(digits_of).max()).unwrap_or(0);
+    let shown = |value: Option<f64>| known(value.map(|it| decimals(it, digits)));
     let cells = row
         .values
         .iter()

@@ -2,10 +2,6 @@ use super::*;
 use crate::report::IMPORTED;
 use crate::report::sample;
 
-fn papers() -> Papers {
-    serde_yaml::from_str(include_str!("claims.yaml")).unwrap()
-}
-
 fn named(data: &str, search: SearchData) -> SearchEvidence {
     SearchEvidence { search, data: data.to_owned(), ..SearchEvidence::default() }
 }
@@ -18,21 +14,25 @@ fn states(rows: &[ClaimRow], data: &str, claim: &str) -> Vec<ClaimState> {
 #[test]
 fn each_claim_has_numbers_of_a_data_set_or_a_statement() {
     let Papers { conditions, claims } = papers();
-    for claim in &claims {
-        let name = &claim.claim;
-        assert_eq!(claim.above.is_empty(), !claim.values.is_empty(), "{name}");
-        assert_eq!(claim.above.is_empty(), claim.data.is_some(), "{name}");
-        if !claim.of.is_empty() {
-            assert!(conditions.contains_key(claim.data.as_ref().unwrap()), "{name}");
-        }
-        for (of, _) in claim.values.iter().filter(|_| claim.by_epsilon) {
-            assert!(of.split(' ').next().unwrap().parse::<f64>().is_ok(), "{name}: {of}");
+    for claim in claims.values().flatten() {
+        let (name, values) = (&claim.claim, &claim.values);
+        assert!(!name.is_empty() && claim.above.is_empty() != values.is_empty(), "{name}");
+        for (data, values) in values.iter().filter(|_| !claim.of.is_empty()) {
+            let conditions = conditions.get(data).expect(name);
+            for of in values.keys().filter(|_| claim.of.ends_with("epsilon")) {
+                let epsilon = of.split(' ').next().unwrap();
+                assert!(conditions.networks.contains_key(epsilon), "{name}: {of}");
+            }
         }
     }
-    let networks: u64 = conditions["SVHN"].networks.iter().map(|of| of.1).sum();
+    let networks: u64 = conditions["SVHN"].networks.values().sum();
     assert_eq!((networks, conditions.len()), (2_700, 3));
-    assert!(judge(&[]).iter().all(|row| row.state == ClaimState::NotRun));
-    assert_eq!(judge(&[]).len(), claims.len());
+    let rows = judge(&[]);
+    assert!(rows.iter().all(|row| row.state == ClaimState::NotRun));
+    assert_eq!(rows.len(), 51, "as README.md says");
+    let run = |of: &str| &rows.iter().find(|row| row.claim.contains(of)).unwrap().run;
+    assert_eq!(run("epsilon 0.1, repeats"), "metaqnn run configs/svhn.yaml");
+    assert_eq!(run("and of an ensemble"), "metaqnn finalize CIFAR10-SEARCH");
 }
 
 /// Figure 3 of the paper, of which their file has the first three epsilons (it is not part of this).
@@ -83,15 +83,14 @@ fn a_search_under_other_conditions_is_partly_what_was_published() {
 
 #[test]
 fn numbers_agree_within_what_the_claim_allows() {
-    let mut claim = papers().claims.remove(1);
-    let near = |claim: &PaperClaim, ours| claim.agrees(0.5, (ours, [ours; 2]));
-    claim.within = 0.01;
-    assert_eq!([0.489, 0.49, 0.51, 0.511].map(|it| near(&claim, it)), [false, true, true, false]);
-    claim.at_most = true;
-    assert_eq!([0.1, 0.511].map(|it| near(&claim, it)), [true, false]);
-    assert!(claim.agrees(0.5, (0.6, [0.45, 0.7])), "its interval reaches down to it");
-    (claim.at_most, claim.at_least) = (false, true);
-    assert_eq!([0.1, 0.9].map(|it| near(&claim, it)), [false, true]);
+    let claim = |agrees| PaperClaim { agrees, ..PaperClaim::default() };
+    let near = |agrees, ours| claim(agrees).agrees(0.5, (ours, [ours; 2]));
+    let within = [0.489, 0.49, 0.51, 0.511].map(|ours| near(Agreement::Within(0.01), ours));
+    assert_eq!(within, [false, true, true, false]);
+    assert_eq!([0.1, 0.511].map(|ours| near(Agreement::AtMost, ours)), [true, false]);
+    let reaches_down = claim(Agreement::AtMost).agrees(0.5, (0.6, [0.45, 0.7]));
+    assert!(reaches_down, "its interval reaches down to it");
+    assert_eq!([0.1, 0.9].map(|ours| near(Agreement::AtLeast, ours)), [false, true]);
 }
 
 #[test]
