@@ -12,7 +12,7 @@ use super::uncertainty::{FoldScaling, predict_held_out, sigma};
 const TRAINED_ON: usize = 100;
 
 #[derive(Deserialize)]
-struct Networks {
+struct GoldenNetworks {
     networks: Vec<Example>,
 }
 
@@ -38,7 +38,7 @@ struct Fit {
 
 pub(crate) fn networks() -> Vec<Example> {
     let text = include_str!("../../tests/golden/predictor/networks.json");
-    serde_json::from_str::<Networks>(text).unwrap().networks
+    serde_json::from_str::<GoldenNetworks>(text).unwrap().networks
 }
 
 fn fits() -> Vec<Fit> {

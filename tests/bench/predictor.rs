@@ -22,7 +22,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const NETWORKS: &str = include_str!("../golden/predictor/networks.json");
 
 #[derive(serde::Deserialize, serde::Serialize)]
-struct Networks {
+struct RecordedNetworks {
     networks: Vec<Example>,
 }
 
@@ -45,7 +45,7 @@ fn python() -> Outcome<Option<String>> {
 }
 
 fn time_fits(python: Option<&str>) -> Outcome<()> {
-    let mut golden = serde_json::from_str::<Networks>(NETWORKS)?;
+    let mut golden = serde_json::from_str::<RecordedNetworks>(NETWORKS)?;
     golden.networks.truncate(100);
     let given = PredictorParams {
         c: Some(10.0),
@@ -57,7 +57,7 @@ fn time_fits(python: Option<&str>) -> Outcome<()> {
     for epochs in [20, 50] {
         let networks =
             golden.networks.iter().map(|of| stretched(of, epochs)).collect::<Outcome<_>>()?;
-        let networks = Networks { networks };
+        let networks = RecordedNetworks { networks };
         println!("{epochs} epochs");
         for (what, params) in [
             ("fit and leave-one-out, C 10, nu 0.5, gamma 0.01", given.clone()),

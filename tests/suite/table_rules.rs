@@ -42,7 +42,7 @@ pub fn broken_rules(folder: &Path) -> Vec<String> {
 const MOST_ROWS: usize = 1_000_000;
 
 /// A rule that a table breaks.
-struct Problem {
+struct Violation {
     /// Line of the table, the header being 1; 0 for the file as a whole.
     line: usize,
     /// Name of the column, empty for the line as a whole.
@@ -50,24 +50,24 @@ struct Problem {
     what: String,
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "line {}, column `{}`: {}", self.line, self.column, self.what)
     }
 }
 
-fn problem(line: usize, column: &str, what: impl Into<String>) -> Problem {
-    Problem { line, column: column.to_owned(), what: what.into() }
+fn violation(line: usize, column: &str, what: impl Into<String>) -> Violation {
+    Violation { line, column: column.to_owned(), what: what.into() }
 }
 
 /// A table as read.
-struct Read {
+struct ParsedTable {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 /// Returns every rule that the bytes of a table break.
-fn lint_table(bytes: &[u8]) -> Vec<Problem> {
+fn lint_table(bytes: &[u8]) -> Vec<Violation> {
     match read(bytes) {
         Ok(table) => lint_header(&table).into_iter().chain(lint_cells(&table)).collect(),
         Err(problem) => vec![problem],
@@ -76,7 +76,9 @@ fn lint_table(bytes: &[u8]) -> Vec<Problem> {
 
 /// Returns every rule that the tables of a search break, each with the name of its file: the
 /// rules of each table by itself, and what `columns.csv` says of them.
-fn lint_tables<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, Problem)> {
+fn lint_tables<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+) -> Vec<(String, Violation)> {
     let files: BTreeMap<&str, &[u8]> = files.into_iter().collect();
     let mut problems = Vec::new();
     let mut tables = BTreeMap::new();
@@ -90,7 +92,7 @@ fn lint_tables<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<
     for (name, entries) in &dictionary {
         if !files.contains_key(name.as_str()) {
             let what = format!("`columns.csv` describes {} columns of no file", entries.len());
-            problems.push((name.clone(), problem(0, "", what)));
+            problems.push((name.clone(), violation(0, "", what)));
         }
     }
     for (name, table) in &tables {
@@ -100,15 +102,15 @@ fn lint_tables<'a>(files: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> Vec<
     problems
 }
 
-fn read(bytes: &[u8]) -> Result<Read, Problem> {
-    let text = std::str::from_utf8(bytes).map_err(|_| problem(0, "", "is not UTF-8"))?;
+fn read(bytes: &[u8]) -> Result<ParsedTable, Violation> {
+    let text = std::str::from_utf8(bytes).map_err(|_| violation(0, "", "is not UTF-8"))?;
     if text.starts_with('\u{feff}') {
-        return Err(problem(0, "", "begins with a byte order mark"));
+        return Err(violation(0, "", "begins with a byte order mark"));
     }
     let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(bytes);
     let mut records = Vec::new();
     for (index, record) in reader.records().enumerate() {
-        records.push(record.map_err(|error| problem(index + 1, "", error.to_string()))?);
+        records.push(record.map_err(|error| violation(index + 1, "", error.to_string()))?);
     }
     // Whatever departs from the one way of quoting is written differently from what was read.
     let mut writer = csv::Writer::from_writer(Vec::new());
@@ -116,41 +118,41 @@ fn read(bytes: &[u8]) -> Result<Read, Problem> {
         writer.write_record(record).expect("writing into memory does not fail");
     }
     if writer.into_inner().expect("writing into memory does not fail") != bytes {
-        return Err(problem(0, "", "is not quoted after RFC 4180, as little as possible"));
+        return Err(violation(0, "", "is not quoted after RFC 4180, as little as possible"));
     }
     let mut rows = records.iter().map(|record| record.iter().map(str::to_owned).collect());
-    let header = rows.next().ok_or_else(|| problem(0, "", "has no header"))?;
-    Ok(Read { header, rows: rows.collect() })
+    let header = rows.next().ok_or_else(|| violation(0, "", "has no header"))?;
+    Ok(ParsedTable { header, rows: rows.collect() })
 }
 
-fn lint_header(table: &Read) -> Vec<Problem> {
+fn lint_header(table: &ParsedTable) -> Vec<Violation> {
     let mut problems = Vec::new();
     let mut known = BTreeSet::new();
     for name in &table.header {
         let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
         if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(plain) {
-            problems.push(problem(1, name, "is no name of lower-case letters, digits and `_`"));
+            problems.push(violation(1, name, "is no name of lower-case letters, digits and `_`"));
         }
         if !known.insert(name) {
-            problems.push(problem(1, name, "stands twice"));
+            problems.push(violation(1, name, "stands twice"));
         }
     }
     if table.rows.len() > MOST_ROWS {
         let what = format!("has {} rows, more than {MOST_ROWS}", table.rows.len());
-        problems.push(problem(0, "", what));
+        problems.push(violation(0, "", what));
     }
     problems
 }
 
-fn lint_cells(table: &Read) -> Vec<Problem> {
+fn lint_cells(table: &ParsedTable) -> Vec<Violation> {
     let mut problems = Vec::new();
     let mut kinds: Vec<Option<CellKind>> = vec![None; table.header.len()];
     for (index, row) in table.rows.iter().enumerate() {
         if row.iter().all(String::is_empty) {
-            problems.push(problem(index + 2, "", "is empty"));
+            problems.push(violation(index + 2, "", "is empty"));
         }
         for ((cell, name), kind) in row.iter().zip(&table.header).zip(&mut kinds) {
-            let mut found = |what: String| problems.push(problem(index + 2, name, what));
+            let mut found = |what: String| problems.push(violation(index + 2, name, what));
             if cell.chars().any(char::is_control) {
                 found(format!("{cell:?} has a control character or a line break"));
             }
@@ -241,7 +243,7 @@ struct Entry {
     allowed_values: String,
 }
 
-fn entries(dictionary: &Read) -> BTreeMap<String, Vec<Entry>> {
+fn entries(dictionary: &ParsedTable) -> BTreeMap<String, Vec<Entry>> {
     let place = |name: &str| dictionary.header.iter().position(|column| column == name);
     let mut entries = BTreeMap::<String, Vec<Entry>>::new();
     let (Some(file), Some(column), Some(type_name), Some(allowed)) =
@@ -259,17 +261,17 @@ fn entries(dictionary: &Read) -> BTreeMap<String, Vec<Entry>> {
     entries
 }
 
-fn lint_meaning(table: &Read, entries: &[Entry]) -> Vec<Problem> {
+fn lint_meaning(table: &ParsedTable, entries: &[Entry]) -> Vec<Violation> {
     let described: Vec<&String> = entries.iter().map(|entry| &entry.column).collect();
     if described != table.header.iter().collect::<Vec<_>>() {
-        return vec![problem(1, "", "the header is not what `columns.csv` describes")];
+        return vec![violation(1, "", "the header is not what `columns.csv` describes")];
     }
     let mut problems = Vec::new();
     for (index, row) in table.rows.iter().enumerate() {
         for (cell, entry) in row.iter().zip(entries) {
             if !cell.is_empty() && !is_allowed(cell, entry) {
                 let what = format!("`{cell}` is no {}: {}", entry.type_name, entry.allowed_values);
-                problems.push(problem(index + 2, &entry.column, what));
+                problems.push(violation(index + 2, &entry.column, what));
             }
         }
     }

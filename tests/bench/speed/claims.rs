@@ -13,7 +13,7 @@ use metaqnn::internals::{TrainOptions, train};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::measured::Measured;
-use crate::search::{self, Plan};
+use crate::search::{self, SearchPlan};
 
 /// The argument that asks for these figures.
 pub const WORD: &str = "claims";
@@ -48,7 +48,8 @@ pub fn measure_one(workers: u32, results: u64) {
 /// Measures one row appended: the log locked, its tail read, the row written and synced, the log let go.
 pub fn under_the_lock(results: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
+    let experiment =
+        search::write(folder.path(), SearchPlan { results, epsilon: 1.0, per_task: 1 });
     let mut log = WritableReplayLog::open(experiment.dir()).unwrap();
     let mut cursor = log.reader.read_from(&LogPosition::start()).unwrap().cursor;
     let row = Row::at(Event::Halted, "2026-01-01T00:00:00Z".parse().unwrap());
@@ -63,7 +64,7 @@ pub fn under_the_lock(results: u64) {
 /// Measures claims and results of so many workers at once.
 pub fn measure_after(results: u64, workers: u32, epsilon: f64) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = search::write(folder.path(), Plan { results, epsilon, per_task: 30 });
+    let experiment = search::write(folder.path(), SearchPlan { results, epsilon, per_task: 30 });
     reduce(&experiment, &EndedJobs::None).unwrap();
     let workers: Vec<Child> = (0..workers).map(|_| start(experiment.dir().root())).collect();
     let mut durations: BTreeMap<String, Vec<Duration>> = BTreeMap::new();

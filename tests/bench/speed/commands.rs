@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use metaqnn::internals::{EndedJobs, reduce};
 
 use crate::measured::Measured;
-use crate::search::{self, Plan};
+use crate::search::{self, SearchPlan};
 
 /// Measures commands.
 pub fn measure() {
@@ -23,7 +23,8 @@ pub fn measure() {
 /// Measures how long a person waits for `status`.
 pub fn status(results: u64, compared_with: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
+    let experiment =
+        search::write(folder.path(), SearchPlan { results, epsilon: 1.0, per_task: 1 });
     reduce(&experiment, &EndedJobs::None).unwrap();
     let directory = experiment.dir().root().to_str().unwrap();
     run(&format!("metaqnn status, {results} results"), &["status", directory], compared_with);

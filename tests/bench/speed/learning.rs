@@ -12,7 +12,7 @@ use metaqnn::seed::{Purpose, generator};
 use metaqnn::space::{DataShape, SpaceParams};
 
 use crate::measured::Measured;
-use crate::search::{self, Plan};
+use crate::search::{self, SearchPlan};
 
 /// Measures learning.
 pub fn measure() {
@@ -49,7 +49,8 @@ fn updates() {
 /// Measures the reduce of one new result, and that of all of them anew.
 pub fn one_more(results: u64) {
     let folder = tempfile::tempdir().unwrap();
-    let experiment = search::write(folder.path(), Plan { results, epsilon: 1.0, per_task: 1 });
+    let experiment =
+        search::write(folder.path(), SearchPlan { results, epsilon: 1.0, per_task: 1 });
     reduce(&experiment, &EndedJobs::None).unwrap();
     // Both read the log: `status` says what that costs.
     let one = "beyond the log 10 ms, 30 ms with tables, at 10,000";

@@ -34,7 +34,7 @@ const EPOCHS: u32 = 20;
 
 /// What an experiment is to be.
 #[derive(Clone, Copy)]
-pub struct Plan {
+pub struct SearchPlan {
     /// Architectures that have a result.
     pub results: u64,
     /// The epsilon at which more are drawn.
@@ -44,7 +44,7 @@ pub struct Plan {
 }
 
 /// Makes an experiment in `folder`.
-pub fn write(folder: &Path, plan: Plan) -> Experiment {
+pub fn write(folder: &Path, plan: SearchPlan) -> Experiment {
     // All of them were drawn at epsilon 1, which wants no more, or endlessly more.
     let first = if plan.epsilon < 1.0 { plan.results } else { 1_000_000 };
     let text = CONFIGURATION
