@@ -100,7 +100,8 @@ pub fn with_skipping(mut settings: Vec<Setting>, skip: bool) -> anyhow::Result<V
     training.device, training.threads   last digits of accuracies change\n  \
     training.silence_limit, training.claim_lifetime, training.checkpoint_dir\n  \
     epsilon_schedule                    each stage that has begun keeps its place and epsilon and \
-    gets no fewer architectures; new ones come after it")]
+    gets no fewer architectures; new ones come after it\n  \
+    strategy.architectures              of strategies without epsilons; once begun, no fewer")]
 pub struct SetArgs {
     /// The experiment directory
     dir: PathBuf,

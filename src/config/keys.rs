@@ -35,7 +35,7 @@ pub fn check_changeable(key: &str) -> Result<&'static str, ConfigError> {
     refuse_unknown(key)?;
     let is_section = || KNOWN.iter().any(|known| known.starts_with(&format!("{key}.")));
     match key {
-        "epsilon_schedule" => Ok(" (`metaqnn submit` or `metaqnn run` goes on with it)"),
+        "epsilon_schedule" | "strategy.architectures" => Ok(" (`submit` or `run` goes on with it)"),
         // Sums are added up in another order.
         "training.device" | "training.threads" => {
             Ok(" (networks trained from now on differ in their last digits from those before)")

@@ -40,8 +40,8 @@ pub enum ConfigError {
     #[error(
         "`{0}` is frozen: what was learned with one value says nothing of another (make a new \
          experiment with it: `metaqnn init CONFIG NEW_DIR --set {0}=VALUE`; to be changed are only \
-         `slurm.*`, `epsilon_schedule` and `training.` device, threads, silence_limit, \
-         claim_lifetime, checkpoint_dir)"
+         `slurm.*`, `epsilon_schedule`, `strategy.architectures` and `training.` device, threads, \
+         silence_limit, claim_lifetime, checkpoint_dir)"
     )]
     Frozen(String),
     #[error(transparent)]

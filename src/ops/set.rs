@@ -10,6 +10,7 @@ use crate::ops::journal::Journal;
 use crate::ops::{Experiment, Refusal, recording};
 use crate::q_learning::{Epsilon, EpsilonSchedule};
 use crate::storage::{Event, Knowledge, Row};
+use crate::strategy::{StrategyKind, ValidStrategyParams};
 
 /// Appends a `set` row for each setting that changes something, all or none; returns notices.
 /// Tasks that are training go on as they were claimed.
@@ -52,15 +53,17 @@ pub fn set(experiment: &Experiment, settings: &[Setting]) -> Result<Vec<String>>
         check_checkpoint_dir(&after, experiment.dir().root())?;
         let [old, new] = [&before, &after].map(|config| &config.strategy.schedule);
         check_schedule(known, old, new)?;
+        check_burn_in(known, &before.strategy, &after.strategy)?;
         let stages = new.stages().iter().zip(known.stage_counts(new));
         let is_new = |stage: &_| !old.stages().contains(stage);
         let closed = stages.filter(|(stage, counts)| counts.exhausted && is_new(stage));
-        for epsilon in closed.filter_map(|(stage, _)| stage.epsilon) {
-            said.push(format!(
+        said.extend(closed.map(|(stage, _)| match stage.epsilon {
+            Some(epsilon) => format!(
                 "nothing new can be drawn at epsilon {epsilon}, which is closed: a stage of \
                  another epsilon is needed for more"
-            ));
-        }
+            ),
+            None => "nothing new can be drawn: the search has ended".to_owned(),
+        }));
         transaction.push_all(rows)?;
         Ok(said)
     })
@@ -72,16 +75,37 @@ fn check_schedule(known: &Knowledge, old: &EpsilonSchedule, new: &EpsilonSchedul
     let stages = old.stages();
     let newest = stages.iter().rposition(|stage| has_begun(stage.epsilon.map(Epsilon::value)));
     for (index, stage) in stages[..newest.map_or(0, |index| index + 1)].iter().enumerate() {
-        let (Some(epsilon), least) = (stage.epsilon, stage.architectures) else { continue };
-        let now = new.stages().get(index);
+        let (now, least) = (new.stages().get(index), stage.architectures);
         if !now.is_some_and(|now| now.epsilon == stage.epsilon && now.architectures >= least) {
-            bail!(Refusal::Usage(format!(
-                "stage {} of the epsilon schedule has begun: it has to stay in its place, with \
-                 epsilon {} and {least} architectures or more (new stages come after it)",
-                index + 1,
-                epsilon.value()
-            )));
+            bail!(Refusal::Usage(match stage.epsilon {
+                Some(epsilon) => format!(
+                    "stage {} of the epsilon schedule has begun: it has to stay in its place, with \
+                     epsilon {} and {least} architectures or more (new stages come after it)",
+                    index + 1,
+                    epsilon.value()
+                ),
+                None => format!(
+                    "the search has begun: `strategy.architectures` has to stay {least} or more"
+                ),
+            }));
         }
+    }
+    Ok(())
+}
+
+/// Views keep hyperparameters that were found at multiples of the burn-in, which a short search
+/// scales.
+fn check_burn_in(
+    known: &Knowledge,
+    old: &ValidStrategyParams,
+    new: &ValidStrategyParams,
+) -> Result<()> {
+    let [before, after] = [old, new].map(|it| it.bayesian.burn_in);
+    if new.kind == StrategyKind::Bayesian && before != after && !known.epsilons.is_empty() {
+        bail!(Refusal::Usage(format!(
+            "the search has begun with a burn-in of {before}, a fifth of its networks; of so many \
+             it would be {after}, and what was learned would be other (make a new experiment)"
+        )));
     }
     Ok(())
 }

@@ -136,6 +136,43 @@ fn a_longer_schedule_goes_on_with_a_finished_search() {
 }
 
 #[test]
+fn more_architectures_go_on_with_a_finished_search_without_epsilons() {
+    for kind in ["random", "evolution", "bayesian", "policy_gradient"] {
+        let strategy = format!("strategy: {{kind: {kind}, bayesian: {{burn_in: 3}}}}\n");
+        let experiment = Experiment::with(&format!("{SMALL}{strategy}"));
+        let set = |count: &str| {
+            experiment.run(&["set", "dir", &format!("strategy.architectures={count}")])
+        };
+        experiment.run(&["run", "config.yaml", "dir"]).success();
+        set("17").fails_with(2).says("`strategy.architectures` has to stay 18 or more");
+        set("20").success().says("goes on with it");
+        let results = || {
+            let is_result = |event: &str| ["trained", "failed"].contains(&event);
+            experiment.log().iter().filter(|row| is_result(&row["event"])).count()
+        };
+        assert_eq!(results(), 18, "{kind}");
+        experiment.run(&["run", "config.yaml", "dir"]).success();
+        assert_eq!(results(), 20, "{kind}");
+        experiment.run(&["verify", "dir"]).success();
+        experiment.run(&["reduce", "dir", "--rebuild"]).success();
+    }
+}
+
+#[test]
+fn architectures_are_counted_where_the_strategy_counts_them_and_learned_numbers_stay() {
+    let learns = Experiment::with(SMALL);
+    learns.run(&["run", "config.yaml", "dir"]).success();
+    learns.run(&["set", "dir", "strategy.architectures=99"]).fails_with(2).says("leave it null");
+    let fitted = Experiment::with(&format!("{SMALL}strategy: {{kind: bayesian}}\n"));
+    fitted.run(&["run", "config.yaml", "dir"]).success();
+    let set = |count: &str| fitted.run(&["set", "dir", &format!("strategy.architectures={count}")]);
+    set("60").fails_with(2).says("begun with a burn-in of 4, a fifth of its networks");
+    set("19").success();
+    fitted.run(&["run", "config.yaml", "dir"]).success();
+    fitted.run(&["verify", "dir"]).success();
+}
+
+#[test]
 fn run_appends_what_set_may_change_and_refuses_the_rest() {
     let experiment = Experiment::with(SMALL);
     experiment.run(&["run", "config.yaml", "dir"]).success();
