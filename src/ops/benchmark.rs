@@ -177,8 +177,7 @@ pub fn benchmark(
     })?;
     found.sort_by_key(|(contender, search)| (*contender, search.seed));
     let found = found.into_iter().map(|(_, search)| search).collect();
-    let best = searches.accuracies.values().sorted_by(|a, b| b.total_cmp(a)).take(3).next_back();
-    let comparison = Comparison::of(found, networks, best.copied().unwrap_or_default());
+    let comparison = Comparison::of(found, &searches.accuracies.values().copied().collect_vec());
     let figure = ("benchmark.svg".to_owned(), comparison.figure());
     let tables = of_comparison(&comparison).files.into_iter().map(|file| (file.name, file.text));
     for (name, text) in tables.chain([figure]) {

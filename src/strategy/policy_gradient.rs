@@ -5,9 +5,9 @@
 //! Of that paper: an LSTM, uniform initial weights, Adam, and the moving average of the rewards as
 //! the baseline. Ours: one LSTM layer of 32 units instead of two of 35; a step chooses a whole
 //! layer, by a softmax over the legal ones, instead of one number of a layer; one update a result,
-//! in the order of the log and with the weights of then, whichever task drew the network, and when, so that
+//! in the order of the log and with the weights of then, whichever task drew the network, so that
 //! every process comes to the same controller; a larger learning rate, since a search has hundreds
-//! of networks and not 12,800; and networks that are known are drawn again.
+//! of networks and not 12,800; and no network is trained twice: another is drawn in its place.
 //!
 //! A view keeps weights, moments and baseline, so that a process learns only from newer results.
 

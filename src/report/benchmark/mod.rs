@@ -152,15 +152,18 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Of searches by contender, then by seed, the same for each. `third_best` is the true accuracy
-    /// of the third best of all recorded `networks`.
-    pub fn of(searches: Vec<SimulatedSearch>, networks: u64, third_best: f64) -> Self {
+    /// Of searches by contender, then by seed, the same for each, and the true accuracies of all
+    /// recorded networks: 0 of those that were never trained to the end, which none finds.
+    pub fn of(searches: Vec<SimulatedSearch>, truth: &[f64]) -> Self {
+        let trained = truth.iter().copied().filter(|accuracy| *accuracy > 0.0);
+        let third_best = trained.k_largest_by(3, f64::total_cmp).last().unwrap_or(f64::INFINITY);
+        let networks = truth.len() as f64;
         let all = searches.chunk_by(|a, b| a.contender == b.contender).collect_vec();
         let is_control = |of: &&&[SimulatedSearch]| of[0].contender.strategy == CONTROL;
         // That without early stopping, where there are two.
         let control = all.iter().filter(is_control).min_by_key(|of| of[0].contender.early_stopping);
         let most = searches.iter().map(|of| of.course.len()).max().unwrap_or_default();
-        let shares = SHARES.map(|share| (share * networks as f64).ceil() as u64);
+        let shares = SHARES.map(|share| (share * networks).ceil() as u64);
         let counts = shares.into_iter().filter(|count| *count < most as u64).chain([most as u64]);
         let equal_networks = counts.map(|count| (count, Spent::Networks(count))).collect_vec();
         let reference = control.unwrap_or(&all[0]);
@@ -174,7 +177,7 @@ impl Comparison {
                 |value: &dyn Fn(&SimulatedSearch) -> f64| MedianOverSeeds::of(of.iter().map(value));
             let control = control.filter(|control| control[0].contender != of[0].contender);
             let at = costs.iter().map(|&(count, spent)| AtCost {
-                share: count as f64 / networks as f64,
+                share: count as f64 / networks,
                 spent,
                 best: over_seeds(&|search| search.at(spent).best),
                 top_ten: over_seeds(&|search| search.at(spent).top_ten),
@@ -227,7 +230,7 @@ impl Comparison {
         };
         let heads = ["", "median", "95 % interval", "never", "wall ms", "CPU ms"];
         let times = table(&heads, &[-25, 9, 19, 7, 7, 8], " ", self.contenders.iter().map(row));
-        let wins_title = "Share of seeds with a better network than `random`";
+        let wins_title = "Share of seeds with a better network than `random`, ties half";
         [
             self.block([title, "after networks"], &is_networks, &best),
             self.block([title, "after seconds"], &is_seconds, &best),
@@ -324,7 +327,19 @@ mod tests {
             search("evolution", false, &[0.5, 0.5, 0.5, 0.75]),
             search("evolution", false, &[0.75]),
         ];
-        Comparison::of(searches, 40, 0.75)
+        Comparison::of(searches, &[&[0.75; 3][..], &[0.5; 37]].concat())
+    }
+
+    #[test]
+    fn what_was_never_trained_to_the_end_is_none_of_the_three_best() {
+        let one = search("random", false, &[]);
+        let of = |course, truth: &[f64]| {
+            let search = SimulatedSearch { course, ..one.clone() };
+            Comparison::of(vec![search], truth).contenders[0].seconds_to_top_three.median
+        };
+        let found = course([(1.0, None), (2.0, Some(0.5)), (3.0, None)]);
+        assert_eq!(of(found, &[0.0, 0.5, 0.0]), 2.0);
+        assert_eq!(of(course([(1.0, None)]), &[0.0, 0.0, 0.0]), f64::INFINITY);
     }
 
     #[test]
