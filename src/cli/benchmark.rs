@@ -25,8 +25,9 @@ use crate::strategy::StrategyKind;
     Each search is an experiment of its own in memory, run by the code of `metaqnn run`: simulated \
     workers claim, are answered from the recording, and record in the order of the recorded \
     seconds. A training takes the seconds of its recorded epochs: one that failed before its first \
-    epoch takes none. `epsilon_schedule` is scaled to the budget. What counts of a network is its true \
-    accuracy, the mean over its recorded trainings, once a search has trained it to the end.\n\n\
+    epoch takes none. `epsilon_schedule`, the population of `evolution` and the burn-in of `bayesian` \
+    are scaled to the budget. What counts of a network is its true accuracy, the mean over its \
+    recorded trainings, once a search has trained it to the end.\n\n\
     Written to the output folder: benchmark.csv (each search), summary.csv (at equal networks and \
     at equal seconds: medians over seeds with 95 % intervals), strategies.csv, benchmark.svg; \
     columns.csv explains their columns. The same command writes the same files again, but for the \

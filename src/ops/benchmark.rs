@@ -196,6 +196,11 @@ fn config_of(
     let architectures = (!kind.has_epsilon()).then_some(most);
     config.strategy =
         StrategyParams { kind, architectures, list: Default::default(), ..config.strategy };
+    if most > budget {
+        // As of a search of so many networks: seconds may end it long before `most`.
+        let StrategyParams { evolution, bayesian, .. } = &mut config.strategy;
+        (*evolution, *bayesian) = (evolution.scaled(budget), bayesian.scaled(budget));
+    }
     let stages = &mut config.epsilon_schedule.0;
     *stages = scaled(stages, budget);
     if let Some(last) = stages.last_mut() {
@@ -385,6 +390,24 @@ fn processor_time() -> Duration {
 mod tests {
     use super::*;
     use crate::q_learning::{Epsilon, EpsilonScheduleParams};
+
+    #[test]
+    fn seconds_scale_every_strategy_to_the_networks_that_they_are_enough_for() {
+        let text = "{experiment: {name: a}, data: {classes: 10, input_size: 28, channels: 1}}";
+        let config: ExperimentConfig = serde_yaml::from_str(text).unwrap();
+        let of = |kind, budget, most| config_of(&config, (kind, false), budget, most);
+        let StrategyParams { evolution, architectures, .. } =
+            of(StrategyKind::Evolution, 35, 3426).strategy;
+        // A fifth of 35, of the 25 of 100 as many; the search may go on.
+        assert_eq!((evolution.population, evolution.sample), (7, 2));
+        assert_eq!(architectures, Some(3426));
+        assert_eq!(of(StrategyKind::Bayesian, 35, 3426).strategy.bayesian.burn_in, 7);
+        let schedule = of(StrategyKind::QLearning, 35, 3426).epsilon_schedule.0;
+        assert_eq!(schedule.iter().map(|stage| stage.architectures).sum::<u64>(), 3426);
+        assert_eq!(schedule[0].architectures, 19);
+        // Of networks it is the configuration that is checked, which says what it scales.
+        assert_eq!(of(StrategyKind::Evolution, 35, 35).strategy.evolution.population, 100);
+    }
 
     #[test]
     fn a_schedule_keeps_its_proportions_and_its_sum_is_the_budget() {
