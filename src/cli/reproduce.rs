@@ -24,7 +24,8 @@ use crate::simulate::replay_for_claims;
     agree: within what a figure can be read to, for an error not worse by its 95 % interval\n  \
     differs       it has all of that, and a number does not agree\n  \
     partly        it lacks some of that: what is missing is said, and whether what is here agrees\n  \
-    not run       no experiment given says anything of it: the command that would\n\
+    not run       no experiment given says anything of it: the command that would, or why it \
+    cannot be judged\n\
     Numbers of another data set are never compared. Data sets are known by `data.kind`, those in \
     IDX files by the checksum of their labels, and an import without files by its name (svhn, \
     cifar10, mnist), which is said.\n\n\

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::exit_code::ExitStatus;
 use super::printer::Printer;
 use crate::ops::finalize;
 use crate::ops::status::Watch;
@@ -53,18 +54,26 @@ pub struct StatusArgs {
 pub fn run(args: StatusArgs, printer: &Printer) -> anyhow::Result<()> {
     let mut watch = Watch::open(&args.dir)?;
     loop {
-        let mut status = watch.look()?;
-        status.notices.extend(finalize::progress(&watch.experiment));
-        let text = terminal::status(&status);
-        match args.watch {
-            Some(_) if !args.json => {
-                printer.redraw(&format!("{}\n{text}", Time::from(Timestamp::now())))?;
+        match watch.look() {
+            Ok(mut status) => {
+                status.notices.extend(finalize::progress(&watch.experiment));
+                let text = terminal::status(&status);
+                match args.watch {
+                    Some(_) if !args.json => {
+                        printer.redraw(&format!("{}\n{text}", Time::from(Timestamp::now())))?;
+                    }
+                    _ => printer.answer(args.json, &status, printer.styled(&text))?,
+                }
+                if args.watch.is_none() || status.condition.has_ended() {
+                    return Ok(());
+                }
             }
-            _ => printer.answer(args.json, &status, printer.styled(&text))?,
+            // A row that is being written, or damage that a person repairs meanwhile.
+            Err(error) if args.watch.is_some() && ExitStatus::of(&error) == ExitStatus::Damaged => {
+                log::warn!("{error:#}");
+            }
+            Err(error) => return Err(error),
         }
-        match args.watch {
-            Some(seconds) if !status.condition.has_ended() => sleep(Duration::from_secs(seconds)),
-            _ => return Ok(()),
-        }
+        sleep(Duration::from_secs(args.watch.unwrap_or_default()));
     }
 }

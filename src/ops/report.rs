@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use itertools::Itertools;
 use rayon::prelude::*;
 use resvg::tiny_skia::{Pixmap, Transform};
 use resvg::usvg::{Options, Tree};
@@ -14,7 +15,7 @@ use crate::dataset::DataParams;
 use crate::ops::Experiment;
 use crate::ops::finalize::certificate;
 use crate::ops::journal::Journal;
-use crate::ops::reduce::tables::{self, add_details, search_data};
+use crate::ops::reduce::tables::{self, add_details, remove_other_parts, search_data};
 use crate::ops::status::status;
 use crate::report::SearchData;
 use crate::report::figures::{Figure, FigureData, Replay, figures};
@@ -77,7 +78,7 @@ pub fn report(
         let details = (experiment, &journal);
         notices.extend(add_details(&mut search, details, learned.q_table(), 0)?.0);
         if number == 0 && options.out.is_none() {
-            tables::write(experiment, &journal, learned.q_table())?;
+            notices.extend(tables::write(experiment, &journal, learned.q_table())?);
         }
         searches.push(search);
     }
@@ -109,7 +110,8 @@ pub fn report(
     }
     publish::replace_file(&folder.join(PAGE), page(&reported).as_bytes())?;
     let figures = reported[0].figures.len();
-    Ok(Reported { folder, figures, notices })
+    // The sheets say what the tables have said.
+    Ok(Reported { folder, figures, notices: notices.into_iter().unique().collect() })
 }
 
 fn of_one<'a>(
@@ -156,6 +158,7 @@ fn write_sheets(
         for (name, text) in with_decimal_commas(&tables) {
             publish::replace_file(&folder.join(name), text.as_bytes())?;
         }
+        remove_other_parts(&tables, &folder)?;
         notices = tables.notices;
     }
     if options.xlsx {
@@ -171,7 +174,7 @@ pub fn write_tables(tables: &TableSet, folder: &Path) -> Result<()> {
     for file in &tables.files {
         publish::replace_file(&folder.join(&file.name), file.text.as_bytes())?;
     }
-    Ok(())
+    remove_other_parts(tables, folder)
 }
 
 fn write_figures(figures: &[Figure], tables: &TableSet, folder: &Path) -> Result<()> {

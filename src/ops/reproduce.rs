@@ -62,8 +62,14 @@ pub fn reproduce(
             format!("`{}` is taken for a search on {name} by its name alone", search.experiment)
         }));
         let curves = search.iterations.iter().filter(|row| row.has_full_curve()).count();
+        let root = experiment.dir().root();
+        let replay = if curves < FEWEST { Ok(None) } else { replay(root) };
+        let no_replay = replay.as_ref().err();
+        let no_replay =
+            no_replay.map(|error| format!("`{}` cannot be replayed: {error:#}", root.display()));
+        notices.extend(no_replay.clone());
         // Searches with other seeds or strategies may share a name, but no folder.
-        let folder = experiment.dir().root().file_name().unwrap_or_default();
+        let folder = root.file_name().unwrap_or_default();
         search.experiment = folder.to_string_lossy().into_owned();
         all.push(SearchEvidence {
             data: named.map_or_else(|| data_set(experiment), str::to_owned),
@@ -71,7 +77,8 @@ pub fn reproduce(
             training_images: experiment.frozen.training_images,
             max_layers: config.config.search_space.max_layers,
             finals,
-            replay: if curves < FEWEST { None } else { replay(experiment.dir().root())? },
+            no_replay,
+            replay: replay.unwrap_or_default(),
             search,
         });
     }

@@ -40,11 +40,17 @@ mod tests {
     use crate::training::protocol::{EvaluatedPart, VERSION};
     use std::fs;
 
+    /// As one does that does not know the request.
+    const SILENT: &str = "while read line; do :; done";
+
     /// Asks a trainer that is this script, whose `$1` is a folder of its own.
     fn answer(script: &str, folder: &Path, interrupt: Interrupt) -> Result<TrainingEnd, String> {
         let place = folder.to_str().unwrap();
         let command = ["sh", "-c", script, "trainer", place].map(str::to_owned).to_vec();
-        let recipe = Recipe { trainer: TrainerKind::Command, command, ..Recipe::default() };
+        // One that is silent ends so however slow the machine is.
+        let silence_limit = if script == SILENT { 0.1 } else { 600.0 };
+        let recipe =
+            Recipe { trainer: TrainerKind::Command, command, silence_limit, ..Recipe::default() };
         let asked = Evaluation {
             models: vec!["models/000005.1".into()],
             part: EvaluatedPart::Arrays("pictures.npy".into()),
@@ -80,6 +86,7 @@ mod tests {
         assert!(
             problem("read line; echo '{\"refused\": \"no test part\"}'").contains("no test part")
         );
+        assert!(problem(SILENT).contains("was silent for 0.1 s (`training.silence_limit`)"));
         assert!(problem("read line; echo no >&2; exit 2").contains("crashed (exit status 2): no"));
         let epoch = "read line; echo '{\"epoch\": 1, \"validation_accuracy\": 0.5}'; cat";
         assert!(problem(epoch).contains("epoch 1 of 0"));

@@ -271,6 +271,23 @@ fn a_trainer_of_ones_own_that_keeps_no_models_is_not_tested() {
 }
 
 #[test]
+fn where_the_trainer_evaluates_no_models_the_test_is_left_out() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/proofs/model-trainer.py");
+    // It ends at what it does not know.
+    let script = fs::read_to_string(script).unwrap().replace("continue", "sys.exit()");
+    let training = "final_training: {training: {epochs: 1}}\n";
+    let command = "trainer: command, command: [python3, trainer.py, '0']";
+    let experiment = Experiment::with(&(SMALL.replace("trainer: synthetic", command) + training));
+    fs::write(experiment.folder().join("trainer.py"), script).unwrap();
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let finalize = ["finalize", "dir", "--top", "1", "--per-depth", "0", "--seeds", "1"];
+    let ran = experiment.run(&finalize).success().says("is asked to evaluate ");
+    let said = ran.stdout().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("No test error is known: the trainer evaluates no models: "), "{said}");
+    assert!(experiment.path("final/model/model.json").exists());
+}
+
+#[test]
 fn on_other_images_the_networks_are_trained_in_a_folder_of_their_own() {
     let experiment = searched();
     let few = "classes: 4, input_size: 20, training_images: 100, validation: {images: 20}";

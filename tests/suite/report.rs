@@ -116,3 +116,22 @@ fn a_certificate_of_an_earlier_build_is_a_notice_and_the_rest_is_reported() {
     assert_eq!(one.text("final/certificate.json"), written);
     assert_eq!(page(), (String::new(), true));
 }
+
+#[test]
+fn parts_that_tables_no_longer_have_are_removed() {
+    let experiment = Experiment::with(SMALL);
+    experiment.run(&["run", "config.yaml", "dir", "-q"]).success();
+    let of_others = ["curves_long_2.txt", "mine_2.csv", "curves_long_two.csv"];
+    let parts = ["curves_long_2.csv", "curves_long_3.csv", "q_table_2.csv"];
+    let folders = ["tables", "report/tables-comma"].map(|folder| experiment.path(folder));
+    for folder in &folders {
+        fs::create_dir_all(folder).unwrap();
+        of_others.iter().chain(&parts).for_each(|name| fs::write(folder.join(name), "").unwrap());
+    }
+    experiment.run(&["report", "dir", "--decimal", "comma"]).success();
+    for folder in &folders {
+        let is_there = |name: &&str| folder.join(name).exists();
+        assert!(of_others.iter().all(is_there), "{}", folder.display());
+        assert_eq!(parts.iter().find(|name| is_there(name)), None, "{}", folder.display());
+    }
+}

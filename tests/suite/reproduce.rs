@@ -50,3 +50,42 @@ fn accuracies_that_are_made_up_say_nothing_and_no_experiment_is_an_error() {
     fs::create_dir(&none).unwrap();
     let _ = one.run(&["reproduce", "none"]).fails_with(2).says("none");
 }
+
+/// A replay of few curves.
+#[test]
+fn a_replay_answers_claims_of_early_stopping_and_damaged_curves_leave_the_others() {
+    let one = Experiment::with(SMALL);
+    let all = "epsilon_schedule=[{epsilon: 1.0, architectures: 40}]";
+    let made = ["--set", all, "--set", "early_stopping.enabled=false"];
+    one.run(&[&["run", "config.yaml", "all", "-q"][..], &made].concat()).success();
+    one.run(&["export", "all", "all.csv.gz", "--recorded"]).success();
+    let recorded =
+        ["--set", "training.trainer=recorded", "--set", "training.recorded=[all.csv.gz]"];
+    one.run(&[&["run", "config.yaml", "dir", "-q"][..], &made, &recorded].concat()).success();
+    let claim = |row: &serde_json::Value| row["run"] == "metaqnn reproduce DIR --replay 10";
+    let rows = one.run(&["reproduce", "dir", "--json"]).success().json();
+    let is_not_run = |row: &serde_json::Value| row["state"] == "not_run";
+    assert!(rows.iter().filter(|row| claim(row)).all(is_not_run));
+    let replay = ["reproduce", "dir", "--replay", "1"];
+    let json = [&replay[..], &["--json"]].concat();
+    let replayed = one.run(&json).success().json();
+    let judged = replayed.iter().filter(|row| claim(row) && !is_not_run(row));
+    assert!(judged.clone().count() >= 3, "{replayed:?}");
+    assert!(judged.clone().all(|row| row["experiment"] == "dir"), "{replayed:?}");
+
+    let curve = fs::read_dir(one.path("curves")).unwrap().map(|it| it.unwrap().path());
+    fs::remove_file(curve.filter(|it| it.extension().unwrap() == "csv").min().unwrap()).unwrap();
+    let damaged = one.run(&json).success().says("cannot be replayed").json();
+    let rest = |rows: &[serde_json::Value]| -> Vec<_> {
+        rows.iter().filter(|row| !claim(row)).cloned().collect()
+    };
+    assert_eq!(rest(&damaged), rest(&rows));
+    let unjudged = damaged.iter().filter(|row| claim(row));
+    assert!(unjudged.clone().count() >= 3);
+    for row in unjudged {
+        let why = row["missing"][0].as_str().unwrap();
+        assert!(is_not_run(row) && why.contains("curves/"), "{row}");
+    }
+    let text = one.run(&replay).success().stdout();
+    assert!(text.contains("cannot be judged: "), "{text}");
+}

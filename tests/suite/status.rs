@@ -65,6 +65,28 @@ fn a_watch_of_a_file_writes_block_after_block_until_the_search_has_finished() {
 }
 
 #[test]
+fn a_watch_goes_on_after_a_look_at_a_damaged_log() {
+    let experiment = Experiment::init(SMALL);
+    experiment.run(&["train", "dir"]).success();
+    experiment.run(&["cancel", "dir"]).success();
+    let log = experiment.text("replay.csv");
+    std::fs::write(experiment.path("replay.csv"), log.replace("trained", "tra?ned")).unwrap();
+    let error = experiment.run(&["status", "dir"]).fails_with(3).stderr();
+    let mut watch = experiment
+        .command(&["status", "dir", "--watch", "1"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut warnings = BufReader::new(watch.stderr.take().unwrap()).lines();
+    let warning = warnings.next().unwrap().unwrap();
+    assert_eq!(warning, error.trim_end().replacen("error", "warn", 1));
+    std::fs::write(experiment.path("replay.csv"), log).unwrap();
+    let ended = watch.wait_with_output().unwrap();
+    assert!(ended.status.success() && String::from_utf8_lossy(&ended.stdout).contains("halted"));
+}
+
+#[test]
 fn a_watch_ends_by_a_signal_as_programs_do() {
     let experiment = Experiment::init(SMALL);
     let mut command = experiment.command(&["status", "dir", "--watch"]);

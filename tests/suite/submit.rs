@@ -379,6 +379,19 @@ fn the_reduce_of_a_halted_search_submits_nothing() {
     assert_eq!(cluster.calls("sbatch").len(), 4);
 }
 
+#[test]
+fn tables_that_cannot_be_written_do_not_keep_the_next_round_back() {
+    let cluster = Cluster::new(SMALL);
+    cluster.run(&["submit", "dir"]);
+    cluster.experiment.task("dir", "0").arg("--round=1").status().unwrap();
+    // A folder where a file is to be.
+    fs::create_dir_all(cluster.experiment.path("tables/iterations.csv")).unwrap();
+    let (code, _, stderr) = cluster.run(&["reduce", "dir", "--round", "1", "-q"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("error: the tables are not written: "), "{stderr}");
+    assert!(cluster.experiment.path("rounds/0002").exists(), "{stderr}");
+}
+
 /// Runs the reduce of round 1 as the job 103, as Slurm would.
 fn reduce_as_a_job(cluster: &Cluster) -> (Option<i32>, String) {
     let output = cluster

@@ -229,6 +229,14 @@ impl TestFolder {
         let threads = child.config().recipe.threads.unwrap_or_else(cores);
         let Request { data, experiment_seed, recipe, .. } = rehearsal(child, threads)?;
         let is_command = recipe.trainer == TrainerKind::Command;
+        if is_command {
+            log::warn!(
+                "the trainer is asked to evaluate {} models: one that ignores this is left after \
+                 {} s of silence for each (`training.silence_limit`)",
+                missing.len(),
+                recipe.silence_limit
+            );
+        }
         let interrupt = catch_interrupts()?;
         if part == EvaluatedPart::Test {
             self.publish_read(plan, missing)?;

@@ -63,7 +63,11 @@ pub fn reduce(experiment: &Experiment, ended: &EndedJobs) -> Result<Reduced> {
     if !tables::are_of(experiment, &journal)? {
         let mut learned = learned.map_or_else(|| journal.learn(), Ok)?;
         journal.learn_on(&mut learned)?;
-        reduced.notices.extend(tables::write(experiment, &journal, learned.q_table())?);
+        match tables::write(experiment, &journal, learned.q_table()) {
+            Ok(notices) => reduced.notices.extend(notices),
+            // They are made anew each time, for people: the next round need not wait for them.
+            Err(error) => log::error!("the tables are not written: {error:#}"),
+        }
     }
     reduced.notices.extend(tables::missing_curves(experiment, journal.rows())?);
     Ok(reduced)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Metadata};
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -148,6 +149,7 @@ fn write_after(
             stamps.insert(file.name.clone(), stamp(&written));
         }
     }
+    remove_other_parts(&tables, &folder)?;
     // Written whole each time.
     if tables.is_split {
         (tables.settled, stamps) = (Settled::default(), BTreeMap::new());
@@ -159,6 +161,21 @@ fn write_after(
     let shown = yaml::print(&shown, &path)?;
     publish::replace_file(&path, shown.as_bytes())?;
     Ok(Some([tables.notices, notices].concat()))
+}
+
+/// Removes the parts of tables that had more of them.
+pub(crate) fn remove_other_parts(tables: &TableSet, folder: &Path) -> Result<()> {
+    for file in &tables.files {
+        for path in tables.other_parts(&file.name).map(|name| folder.join(name)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => break,
+                removed => {
+                    removed.with_context(|| format!("cannot remove `{}`", path.display()))?
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Adds what `status` does not show: curves from an iteration on, Q-values, scores. Returns notices,

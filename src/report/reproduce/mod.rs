@@ -33,6 +33,8 @@ pub struct SearchEvidence {
     /// Final trainings on its own images and on others: these images, and what came of them.
     pub finals: Vec<(String, Finals)>,
     pub replay: Option<Replay>,
+    /// Why there is none although one was wanted.
+    pub no_replay: Option<String>,
 }
 
 /// The head of `claims.yaml` explains the fields.
@@ -155,7 +157,7 @@ pub fn judge(all: &[SearchEvidence]) -> Vec<ClaimRow> {
                 }
             });
             let judged = judged.collect_vec();
-            rows.extend(if judged.is_empty() { vec![claimed] } else { judged });
+            rows.extend(if judged.is_empty() { vec![claimed.unjudged(all)] } else { judged });
         }
     }
     rows
@@ -165,6 +167,16 @@ impl ClaimValue {
     fn of(name: &str, published: Option<f64>, fact: Option<Fact>) -> Self {
         let interval = fact.map(|(_, interval)| interval).filter(|[low, high]| low < high);
         Self { of: name.to_owned(), published, ours: fact.map(|(ours, _)| ours), interval }
+    }
+}
+
+impl ClaimRow {
+    fn unjudged(self, all: &[SearchEvidence]) -> Self {
+        let is_of_it = |of: &&SearchEvidence| {
+            self.run.contains("--replay") && self.data.as_ref().is_none_or(|it| *it == of.data)
+        };
+        let why = all.iter().filter(is_of_it).filter_map(|of| of.no_replay.clone());
+        Self { missing: why.collect(), ..self }
     }
 }
 

@@ -34,10 +34,13 @@ fn entry(row: &ClaimRow) -> String {
         lines.push(format!("[{experiment}: {data}, {networks} networks{whose}]"));
     }
     if !row.missing.is_empty() {
-        let is_so = if row.agrees == Some(true) { "agrees" } else { "differs" };
-        lines.push(format!("missing: {}; what is here {is_so}", row.missing.join("; ")));
-    }
-    if row.state == ClaimState::NotRun {
+        let missing = row.missing.join("; ");
+        lines.push(match row.agrees {
+            Some(true) => format!("missing: {missing}; what is here agrees"),
+            Some(false) => format!("missing: {missing}; what is here differs"),
+            None => format!("cannot be judged: {missing}"),
+        });
+    } else if row.state == ClaimState::NotRun {
         lines.push(match row.run.as_str() {
             "nothing" => "no command of this program computes it".to_owned(),
             run => format!("run: {run}"),

@@ -167,9 +167,8 @@ impl TableSet {
         // A table without rows has its header.
         let parts = rows.len().div_ceil(self.most_rows).max(1);
         for part in 1..=parts {
-            let number = if part > 1 { format!("_{part}") } else { String::new() };
+            let name = part_name(table, part);
             let part = rows.chunks(self.most_rows).nth(part - 1).unwrap_or_default();
-            let name = format!("{table}{number}.csv");
             self.define(&name, columns);
             self.files.push(TableFile { name, text: text(columns, part), after: None });
         }
@@ -209,6 +208,13 @@ impl TableSet {
         self.files.push(TableFile { name, text: text + &lines(columns, others), after });
     }
 
+    /// Of a file, the names of parts that its table has not, the first one first.
+    pub fn other_parts(&self, file: &str) -> impl Iterator<Item = String> {
+        let table = file.trim_end_matches(".csv");
+        let is_there = |name: &String| self.files.iter().any(|file| file.name == *name);
+        (2..).map(move |part| part_name(table, part)).skip_while(is_there)
+    }
+
     /// Leaves out the tables of other names.
     pub fn retain(&mut self, names: &[&str]) {
         self.files.retain(|file| names.contains(&&*file.name));
@@ -241,6 +247,10 @@ impl TableSet {
         let text = text(&columns, &self.dictionary);
         self.files.push(TableFile { name, text, after: None });
     }
+}
+
+fn part_name(table: &str, part: usize) -> String {
+    if part > 1 { format!("{table}_{part}.csv") } else { format!("{table}.csv") }
 }
 
 /// The header and the rows.
