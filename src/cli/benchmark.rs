@@ -34,7 +34,8 @@ use crate::strategy::StrategyKind;
     times of this machine in strategies.csv.\n\n\
     JSON, one object for each strategy: strategy, early_stopping, seeds, seconds_to_top_three \
     (median, low, high; null where too few searches have found one), never_found, at (share, \
-    networks or seconds, best, top_ten, beats_random: null of random itself), \
+    networks or seconds, best, top_ten, beats_random and beats_random_interval: null of random \
+    itself), \
     wall_seconds_per_draw, processor_seconds_per_draw, processor_seconds_per_search")]
 pub struct BenchmarkArgs {
     /// The configuration, with the trainer `recorded`

@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::benchmark::Spent;
 use super::iterations::final_accuracy;
-use super::resample::{bootstrap_interval, permutation_probability};
+use super::resample::{bootstrap_interval, mean_of, permutation_probability};
 use super::search::{SearchData, mark};
 use super::summary::{BestNetwork, Summary};
 use super::terminal::{self, WIDTH, bold, decimals, hanging, hours, hours_label, known, warning};
-use crate::maths::mean;
 use crate::storage::Event;
 
 /// Below it a difference is resolved.
@@ -135,7 +134,7 @@ fn best_of(values: &[f64]) -> f64 {
 
 /// The mean of each search's best; of one search the best of its networks.
 fn statistic(several: bool) -> fn(&[f64]) -> f64 {
-    if several { |bests| mean(bests.iter().copied()) } else { best_of }
+    if several { mean_of } else { best_of }
 }
 
 impl Alike {

@@ -4,6 +4,7 @@ use itertools::Itertools;
 use rand::Rng;
 use rand::seq::SliceRandom;
 
+use crate::maths::mean;
 use crate::seed::{Purpose, generator};
 
 const RESAMPLES: usize = 1_000;
@@ -24,6 +25,10 @@ pub fn bootstrap_interval(sorted: &[f64], statistic: impl Fn(&[f64]) -> f64) -> 
 /// Of sorted values.
 pub fn median(sorted: &[f64]) -> f64 {
     (sorted[(sorted.len() - 1) / 2] + sorted[sorted.len() / 2]) / 2.0
+}
+
+pub fn mean_of(values: &[f64]) -> f64 {
+    mean(values.iter().copied())
 }
 
 /// How likely a difference of the statistic at least so great is when chance alone decides which
@@ -49,11 +54,6 @@ pub fn permutation_probability(a: &[f64], b: &[f64], statistic: impl Fn(&[f64]) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::maths::mean;
-
-    fn mean_of(values: &[f64]) -> f64 {
-        mean(values.iter().copied())
-    }
 
     #[test]
     fn groups_wholly_apart_are_as_likely_as_their_divisions() {

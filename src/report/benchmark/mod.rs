@@ -9,7 +9,7 @@ use std::fmt;
 use itertools::Itertools;
 use serde::Serialize;
 
-use super::resample::{bootstrap_interval, median};
+use super::resample::{bootstrap_interval, mean_of, median};
 use super::terminal::{known, table};
 
 /// Shares of the recorded networks after which searches are compared, besides their end.
@@ -127,6 +127,8 @@ pub struct AtCost {
     pub top_ten: MedianOverSeeds,
     /// Share of seeds in which it has found a better one than the control, ties half.
     pub beats_random: Option<f64>,
+    /// Its [`bootstrap_interval`].
+    pub beats_random_interval: Option<[f64; 2]>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -176,12 +178,16 @@ impl Comparison {
             let over_seeds =
                 |value: &dyn Fn(&SimulatedSearch) -> f64| MedianOverSeeds::of(of.iter().map(value));
             let control = control.filter(|control| control[0].contender != of[0].contender);
-            let at = costs.iter().map(|&(count, spent)| AtCost {
-                share: count as f64 / networks,
-                spent,
-                best: over_seeds(&|search| search.at(spent).best),
-                top_ten: over_seeds(&|search| search.at(spent).top_ten),
-                beats_random: control.map(|control| wins(of, control, spent)),
+            let at = costs.iter().map(|&(count, spent)| {
+                let wins = control.map(|control| wins(of, control, spent));
+                AtCost {
+                    share: count as f64 / networks,
+                    spent,
+                    best: over_seeds(&|search| search.at(spent).best),
+                    top_ten: over_seeds(&|search| search.at(spent).top_ten),
+                    beats_random: wins.as_deref().map(mean_of),
+                    beats_random_interval: wins.map(|wins| bootstrap_interval(&wins, mean_of)),
+                }
             });
             let is_endless = |of: &&SimulatedSearch| of.seconds_to(third_best).is_infinite();
             let sum =
@@ -215,6 +221,10 @@ impl Comparison {
         let median = |at: &AtCost| percent(at.best.median);
         let interval = |at: &AtCost| format!("{}-{}", percent(at.best.low), percent(at.best.high));
         let wins = |at: &AtCost| known(at.beats_random.map(|share| format!("{share:.3}")));
+        let wins_interval = |at: &AtCost| {
+            let ends = at.beats_random_interval;
+            ends.map_or(String::new(), |[low, high]| format!("{low:.3}-{high:.3}"))
+        };
         let title = "Best true accuracy in %, median over seeds with its 95 % interval";
         let best: [&dyn Fn(&AtCost) -> String; 2] = [&median, &interval];
         let row = |of: &ContenderSummary| {
@@ -230,11 +240,11 @@ impl Comparison {
         };
         let heads = ["", "median", "95 % interval", "never", "wall ms", "CPU ms"];
         let times = table(&heads, &[-25, 9, 19, 7, 7, 8], " ", self.contenders.iter().map(row));
-        let wins_title = "Share of seeds with a better network than `random`, ties half";
+        let wins_title = "Share of seeds better than `random`, ties half, with its 95 % interval";
         [
             self.block([title, "after networks"], &is_networks, &best),
             self.block([title, "after seconds"], &is_seconds, &best),
-            self.block([wins_title, "after seconds"], &is_seconds, &[&wins]),
+            self.block([wins_title, "after seconds"], &is_seconds, &[&wins, &wins_interval]),
             format!("Seconds until one of the three truly best, and what a draw takes\n{times}\n"),
         ]
         .concat()
@@ -263,13 +273,13 @@ impl Comparison {
     }
 }
 
-/// Over the seeds in turn: a better best network counts 1, an equal one 1/2.
-fn wins(of: &[SimulatedSearch], control: &[SimulatedSearch], spent: Spent) -> f64 {
+/// By seed, sorted: a better best network than the control's counts 1, an equal one 1/2.
+fn wins(of: &[SimulatedSearch], control: &[SimulatedSearch], spent: Spent) -> Vec<f64> {
     let points = of.iter().zip(control).map(|(own, control)| {
         let [own, control] = [own, control].map(|search| search.at(spent).best);
         if own == control { 0.5 } else { f64::from(u8::from(own > control)) }
     });
-    points.sum::<f64>() / of.len() as f64
+    points.sorted_by(f64::total_cmp).collect()
 }
 
 fn seconds(seconds: f64) -> String {
@@ -361,6 +371,8 @@ mod tests {
         // Against random without stopping, seed by seed: a tie and a win; a win and a tie.
         let wins = evolution.at.iter().map(|at| at.beats_random).collect_vec();
         assert_eq!(wins, [Some(0.75); 4]);
+        // Resamples of 1/2 and 1 have the means 0.5, 0.75 and 1.
+        assert_eq!(evolution.at[0].beats_random_interval, Some([0.5, 1.0]));
         assert!(random.at.iter().all(|at| at.beats_random.is_none()));
         assert!(stopping.at.iter().all(|at| at.beats_random.is_some()));
         let found = contenders.iter().map(|of| (of.seconds_to_top_three.median, of.never_found));

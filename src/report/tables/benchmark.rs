@@ -69,6 +69,10 @@ pub fn of_comparison(comparison: &Comparison) -> TableSet {
         top_ten_high: SHARE, "Upper end of its 95 % interval", |row| row.top_ten.high;
         beats_random: SHARE, "Share of seeds with a better best network than random search's, \
             ties half";
+        beats_random_low: SHARE, "Lower end of its 95 % interval (bootstrap)",
+            |row| row.beats_random_interval.map(|[low, _]| low);
+        beats_random_high: SHARE, "Upper end of its 95 % interval",
+            |row| row.beats_random_interval.map(|[_, high]| high);
     };
     set.add("summary", &columns, &costs.collect_vec());
     let columns = columns! { ContenderSummary:
