@@ -1,6 +1,6 @@
 # Real searches on Fashion-MNIST by several strategies, of equally many networks, each with several seeds, and the test
-# error of the network that each found, beside that of a random search of the same seed (about 5 CPU minutes a search,
-# 6 a test error).
+# error of the network that each found, beside that of a random search of the same seed (about 100 CPU minutes in all:
+# 5 to 15 a search and 5 to 15 a test error, deep networks taking longer).
 #
 # The quickstart's 36 networks (5,000 images, 3 epochs), then `finalize` with its recipe of 6 epochs: the three
 # best of the search and of the random one, the better of each twice more on all images.

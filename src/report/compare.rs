@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use indexmap::IndexMap;
 use itertools::Itertools;
 use serde::Serialize;
 
@@ -198,19 +199,13 @@ impl SideBySide {
         let marks = searches.iter().filter_map(|of| mark(of.search.trainer)).unique();
         warnings.extend(cautions.chain(marks).map(str::to_owned));
         let in_brief = searches.iter().map(SearchInBrief::of).collect_vec();
-        let families = searches.iter().zip(&in_brief).map(|(of, brief)| {
-            let searches = vec![found(&of.search)];
-            let alike = Alike { name: of.name.clone(), at_random: brief.at_random, searches };
-            (&of.search.family, alike)
-        });
-        let mut alike = Vec::<(&String, Alike)>::new();
-        for (family, search) in families {
-            match alike.iter_mut().find(|(it, _)| *it == family) {
-                Some((_, alike)) => alike.searches.extend(search.searches),
-                None => alike.push((family, search)),
-            }
+        let mut alike = IndexMap::<&str, Alike>::new();
+        for (of, SearchInBrief { name, at_random, .. }) in searches.iter().zip(&in_brief) {
+            let new = || Alike { name: name.clone(), at_random: *at_random, searches: Vec::new() };
+            let alike = alike.entry(&of.search.family).or_insert_with(new);
+            alike.searches.push(found(&of.search));
         }
-        let alike = alike.into_iter().map(|(_, alike)| alike).collect_vec();
+        let alike = alike.into_values().collect_vec();
         let networks = in_brief.iter().map(|of| of.networks).min().unwrap_or_default();
         let seconds = in_brief.iter().map(|of| of.seconds).fold(f64::INFINITY, f64::min);
         let of_networks = SHARES.map(|share| (share * networks as f64).ceil() as u64);

@@ -131,9 +131,7 @@ impl Summary {
             ..Self::default()
         }
     }
-}
 
-impl Summary {
     pub fn time_left(&self) -> Option<TimeLeft> {
         let (least, most) = self.least_train_seconds_left.zip(self.most_train_seconds_left)?;
         Some(TimeLeft { least, most })

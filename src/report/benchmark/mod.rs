@@ -4,8 +4,7 @@
 
 mod figure;
 
-use std::fmt;
-
+use derive_more::Display;
 use itertools::Itertools;
 use serde::Serialize;
 
@@ -18,16 +17,11 @@ const TOP: usize = 10;
 const CONTROL: &str = "random";
 
 /// A strategy, with early stopping or without.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Display)]
+#[display("{strategy}{}", if *early_stopping { ", stopping" } else { "" })]
 pub struct Contender {
     pub strategy: String,
     pub early_stopping: bool,
-}
-
-impl fmt::Display for Contender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.strategy, if self.early_stopping { ", stopping" } else { "" })
-    }
 }
 
 /// What a search has found after a result: 0 before a network was trained to its end.
