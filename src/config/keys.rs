@@ -143,6 +143,7 @@ mod tests {
         let others: Vec<&str> = others.map(String::as_str).collect();
         let allowed = [
             "epsilon_schedule",
+            "strategy.architectures",
             "training.checkpoint_dir",
             "training.claim_lifetime",
             "training.device",

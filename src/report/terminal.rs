@@ -281,7 +281,10 @@ fn network(best: &BestNetwork) -> String {
     let mut facts: Vec<_> = interval.into_iter().collect();
     facts.push(format!("iteration {}", best.iteration));
     facts.extend(best.epsilon.map(|epsilon| format!("epsilon {}", rounded(epsilon))));
-    facts.extend(best.layers.map(|layers| format!("{layers} layers")));
+    facts.extend(best.layers.map(|layers| match layers {
+        1 => "1 layer".to_owned(),
+        layers => format!("{layers} layers"),
+    }));
     facts.extend(best.parameters.map(|parameters| format!("{} parameters", short(parameters))));
     let accuracy = accuracy(Some(best.best_validation_accuracy));
     facts.extend(best.model.iter().map(|model| format!("model {model}")));
